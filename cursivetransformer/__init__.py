@@ -1,0 +1,25 @@
+__version__ = "0.1.0"
+
+# What `from cursivetransformer import ...` finds, and where. Loaded when asked for, so that importing the package stays instant.
+_HOME = {
+    "config": "Config ConfigError CursiveError get_all_args load_config preset save_config",
+    "ink": "Word downsample offsets_to_strokes strokes_to_offsets",
+    "render": "plot_strokes plot_words save_page to_svg",
+    "tokenizer": "CharTokenizer fold stroke_tokenizer",
+    "data": "StrokeDataset create_datasets load_bank",
+    "model": "Transformer",
+    "checkpoint": "load_checkpoint save_model",
+    "sample": "GenerationParams generate generate_helper_fn generate_paragraph plot_paragraph respell save_samples word_offsets_to_points write",
+    "train": "evaluate_words get_checkpoint train",
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
+__all__ = [*_MODULE, "__version__"]
+
+
+def __getattr__(name):
+    if name not in _MODULE: raise AttributeError(f"module 'cursivetransformer' has no attribute '{name}'")
+    from importlib import import_module
+    return getattr(import_module(f"cursivetransformer.{_MODULE[name]}"), name)
+
+
+def __dir__(): return sorted(__all__)
