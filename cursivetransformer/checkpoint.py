@@ -119,7 +119,7 @@ def load_original(
 
 # %% ../nbs/06_checkpoint.ipynb #3fc8fc76
 DEFAULT = (Path(__file__).parent if "__file__" in globals() else Path("../cursivetransformer"))/"default.safetensors"
-DEFAULT_SHA256 = "unset"
+DEFAULT_SHA256 = "f0427817688d29e7c0c1fa9ee25a688d5f7f93edf9f812091fec7a83608b31b9"
 
 def pick_device(name: str = "auto") -> str: # what torch calls it
     "`auto` is a CUDA GPU if there is one, else the CPU. Raises `ConfigError` for a device that is not there."

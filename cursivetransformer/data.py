@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['SOURCE', 'PUBLISHED', 'EMBEDDED', 'MAX_BYTES', 'MAX_FRACTION', 'ASPECT', 'TEST_SHARE', 'POOL', 'fetch', 'find_bank',
-           'read_json', 'parse_item', 'Bank', 'load_bank', 'report', 'to_item', 'embedded_words', 'join_strokes',
-           'prepare', 'sample_rng', 'StrokeDataset', 'input_and_target', 'pad_stack', 'collate', 'split_words',
-           'usable', 'create_datasets', 'pool_plan', 'batch']
+           'arrays_of_points', 'read_json', 'parse_item', 'Bank', 'load_bank', 'report', 'to_item', 'save_bank',
+           'embedded_words', 'join_strokes', 'prepare', 'sample_rng', 'StrokeDataset', 'input_and_target', 'pad_stack',
+           'collate', 'split_words', 'usable', 'create_datasets', 'pool_plan', 'batch']
 
 # %% ../nbs/04_data.ipynb #293ec170
 import collections, dataclasses, functools, json, os, re, warnings, zipfile
 from pathlib import Path
 import numpy as np
-from .config import Config, CursiveError, did_you_mean
+from .config import Config, CursiveError, did_you_mean, write_atomic
 from .ink import LINE_START, Augmentation, Word, downsample, resample, strokes_to_offsets
 from .tokenizer import CharTokenizer, StrokeTokenizer, stroke_tokenizer
 
@@ -62,18 +62,26 @@ def find_bank(
 MAX_BYTES = 512 * 2**20  # of JSON; the largest published bank has 15 MB
 MAX_FRACTION = 100       # canvases; a point farther out is a mistake, not handwriting
 
+def arrays_of_points(item: dict) -> dict:
+    "Turn the points of an item into an array as soon as they are parsed: a list of lists takes seven times the memory."
+    if isinstance(item.get("points"), list):
+        try: points = np.array(item["points"])
+        except (ValueError, OverflowError): return item     # left as a list, which `parse_item` refuses
+        if points.dtype.kind in "if": item["points"] = points.astype(float)
+    return item
+
 def read_json(path: Path):
-    "What a `.json` or a zip with one `.json` in it holds. Raises `CursiveError`."
+    "What a `.json` or a zip with one `.json` in it holds, points as arrays. Raises `CursiveError`."
     try:
         if not zipfile.is_zipfile(path):
             if path.stat().st_size > MAX_BYTES: raise CursiveError(f"{path} is larger than {MAX_BYTES >> 20} MB; split it.")
-            return json.loads(path.read_bytes())
+            return json.loads(path.read_bytes(), object_hook=arrays_of_points)
         with zipfile.ZipFile(path) as z:
             names = [n for n in z.namelist() if n.endswith(".json") and not n.startswith("__MACOSX/")]
             if len(names) != 1: raise CursiveError(f"{path} should hold one .json file, and holds {len(names)}.")
             with z.open(names[0]) as f: data = f.read(MAX_BYTES + 1)
             if len(data) > MAX_BYTES: raise CursiveError(f"{path} unpacks to more than {MAX_BYTES >> 20} MB; that is no word bank.")
-            return json.loads(data)
+            return json.loads(data, object_hook=arrays_of_points)
     except OSError as e: raise CursiveError(f"Cannot read {path}: {e.strerror or e}.") from e
     except (json.JSONDecodeError, UnicodeDecodeError) as e: raise CursiveError(f"{path} is not JSON: {e}.") from e
     except RecursionError as e: raise CursiveError(f"{path} is nested too deeply for a word bank.") from e
@@ -94,16 +102,16 @@ def parse_item(item) -> Word:
     page = meta.get("page")  # generated ink knows its place on a page
     need(page is None or isinstance(page, list) and len(page) == 2 and all(type(v) in (int, float) and abs(v) < 1e6 for v in page), "'page' is not [x, y]")
     need(type(aspect) in (int, float) and 0 < aspect < 1000, "'aspectRatio' is not a positive number")
-    need(isinstance(item.get("points"), list), "it has no 'points' list")
-    need(item["points"], "'points' is empty")
-    try: points = np.array(item["points"], float)
-    except (ValueError, TypeError, OverflowError): raise CursiveError("'points' is not a list of [x, y, pen_down]") from None
-    need(points.ndim == 2 and points.shape[1] == 3, f"'points' has shape {points.shape}, not (N, 3)")
+    need("points" in item, "it has no 'points'")
+    points = item["points"]
+    need(isinstance(points, np.ndarray) and points.ndim == 2 and points.shape[1] == 3, "'points' is not a list of [x, y, pen_down] numbers")
     need(np.isfinite(points).all(), "a point is not a finite number")
     need(np.abs(points[:, :2]).max() <= MAX_FRACTION, f"a point lies more than {MAX_FRACTION} canvases away")
-    need(np.isin(points[:, 2], (0, 1)).all(), "'pen_down' is neither 0 nor 1")
+    need(((points[:, 2] == 0) | (points[:, 2] == 1)).all(), "'pen_down' is neither 0 nor 1")
     need(points[:, 2].any(), "the pen is never down")
-    points[:, 0] = (points[:, 0]*aspect) - points[0, 0]*aspect
+    points = points.copy()
+    points[:, 0] *= aspect
+    points[:, 0] -= points[0, 0]
     points[:, 1] -= 0.65  # the writing line of the collection page
     return Word(text, points, author, page and tuple(page))
 
@@ -157,7 +165,12 @@ def to_item(word: Word) -> dict:
                          "strokeCount": int((points[:, 2] == 0).sum()), "aspectRatio": ASPECT,
                          **({"page": [round(float(word.page[0] + x0), 5), round(float(word.page[1]), 5)]} if word.page else {})}, "points": rows}
 
-# %% ../nbs/04_data.ipynb #57770b18
+# %% ../nbs/04_data.ipynb #467c5a8b
+def save_bank(words: list, path: str | os.PathLike) -> Path:
+    "Write words as a bank, atomically."
+    return write_atomic(path, "[" + ",\n".join(json.dumps(to_item(w)) for w in words) + "]\n")
+
+# %% ../nbs/04_data.ipynb #195093d3
 def embedded_words() -> list: # of `Word`
     "Make the embedded bank from Hershey's simplex script. Needs `Hershey-Fonts`, a development dependency."
     from HersheyFonts import HersheyFonts
@@ -169,7 +182,7 @@ def embedded_words() -> list: # of `Word`
               "make like him into time has look two more write go see number no way could people my than first water been call who oil its now "
               "find long down day did get come made may part over new sound take only little work know place years live me back give most very "
               "after things our just name good sentence man think say great where help through much before line right too means old any same").split()
-    marks = ["Quick", "Zebra", "Jump!", "Why?", "(No)", "\"Vex\"", "it's", "10,23", "4567", "89.", "KLMN", "GHXY", "UVEP", "Fjord,", "BORDER", "ACTS", "TOWN", "SIX", "Dwarf", "Ozone"]
+    marks = ["Quick", "quite", "Zebra", "Jump!", "Why?", "(No)", "\"Vex\"", "it's", "10,23", "4567", "89.", "KLMN", "GHXY", "UVEP", "Fjord,", "BORDER", "ACTS", "TOWN", "SIX", "Dwarf", "Ozone"]
     rng, words = np.random.default_rng(0), []
     for text in common + marks:
         points = []
@@ -179,7 +192,7 @@ def embedded_words() -> list: # of `Word`
         points = join_strokes(np.vstack(points), 1.6*unit)
         slow = 0.008 + 0.003*rng.random()                           # people draw at their own pace; glyph tables do not
         points = resample(points, slow)
-        points[:, :2] += 0.0012*rng.standard_normal((len(points), 2))*points[:, 2:]
+        points[:, :2] += 0.0004*rng.standard_normal((len(points), 2))*points[:, 2:]
         words.append(Word(text, points - [points[0, 0], 0, 0], "Hershey"))
     return words
 
@@ -189,7 +202,7 @@ def join_strokes(points: np.ndarray, gap: float) -> np.ndarray:
     near = np.hypot(*(points[up + 1, :2] - points[up, :2]).T) <= gap
     return np.delete(points, up[near], axis=0)
 
-# %% ../nbs/04_data.ipynb #9cbae5f7
+# %% ../nbs/04_data.ipynb #9280e362
 def prepare(
     words: list, # of arrays (N, 3): the points of one sample's words
     tokenizer: StrokeTokenizer,
@@ -203,7 +216,7 @@ def sample_rng(*key: int) -> np.random.Generator:
     "A generator that depends on the key alone."
     return np.random.default_rng(key)
 
-# %% ../nbs/04_data.ipynb #9280e362
+# %% ../nbs/04_data.ipynb #b488c251
 class StrokeDataset:
     "Samples of handwriting, made when asked for: `dataset[i]` is `(x, c, y)`, and depends on the config's seed and `i` alone."
 
@@ -235,7 +248,7 @@ class StrokeDataset:
     END_TOKEN = property(lambda self: self.tokenizer.END)
     WORD_TOKEN = property(lambda self: self.tokenizer.WORD)
 
-# %% ../nbs/04_data.ipynb #b488c251
+# %% ../nbs/04_data.ipynb #9961c903
 def _choose(self: StrokeDataset, i: int, num_words: int) -> np.ndarray: # of indices into `words`
     "Which words sample `i` is made of: distinct where the author wrote enough of them."
     rng = sample_rng(self.config.seed, i)
@@ -244,21 +257,25 @@ def _choose(self: StrokeDataset, i: int, num_words: int) -> np.ndarray: # of ind
     rest = rng.choice(pool, num_words - 1, replace=len(pool) < num_words)
     return np.concatenate([[first], rest])
 
+def _bend(self: StrokeDataset, i: int) -> tuple: # (Augmentation, the generator to go on with)
+    "How the words of sample `i` are bent."
+    c, rng = self.config, sample_rng(self.config.seed, i, 1)
+    return (Augmentation.draw(rng, c.downsample_mean, c.downsample_width) if self.augment else Augmentation(fraction=c.downsample_mean)), rng
+
 def _sample(self: StrokeDataset, i: int, num_words: int | None = None) -> tuple: # (tokens, text)
     "The tokens, without start and END, and the text of sample `i`."
     chosen = [self.words[j] for j in self.choose(i, num_words or self.config.num_words)]
-    rng = sample_rng(self.config.seed, i, 1)
     c = self.config
-    bend = Augmentation.draw(rng, c.downsample_mean, c.downsample_width) if self.augment else Augmentation(fraction=c.downsample_mean)
+    bend, rng = self.bend(i)
     tokens = prepare([bend(w.points, rng) for w in chosen], self.tokenizer, c.start_token)
     n = len(chosen)
     while n > 1 and (sum(map(len, tokens[:n])) + 2*(n - 1) >= c.max_seq_length
                      or sum(len(w.text) + 1 for w in chosen[:n]) - 1 > self.characters.max_length): n -= 1
     return self.tokenizer.join(tokens[:n]), " ".join(w.text for w in chosen[:n])
 
-StrokeDataset.choose, StrokeDataset.sample = _choose, _sample
+StrokeDataset.choose, StrokeDataset.bend, StrokeDataset.sample = _choose, _bend, _sample
 
-# %% ../nbs/04_data.ipynb #2d08f589
+# %% ../nbs/04_data.ipynb #684e6abe
 def input_and_target(
     tokens: np.ndarray, # (T,) a sample without start and END
     tokenizer: StrokeTokenizer,
@@ -289,7 +306,7 @@ def collate(
     return (pad_stack([x for x, _ in pairs], length, d.tokenizer.PAD), pad_stack(texts, width, CharTokenizer.PAD),
             pad_stack([y for _, y in pairs], length, d.tokenizer.PAD))
 
-# %% ../nbs/04_data.ipynb #684e6abe
+# %% ../nbs/04_data.ipynb #6f4ad8ee
 def _getitem(self: StrokeDataset, i: int):
     if not -self.size <= i < self.size: raise IndexError(f"{self.name or 'dataset'} has {self.size} samples, and {i} is not one of them.")
     i %= self.size
@@ -313,7 +330,7 @@ StrokeDataset.decode_text = lambda self, ids: self.characters.decode(ids)
 StrokeDataset.encode_stroke = lambda self, offsets: self.tokenizer.encode(offsets)
 StrokeDataset.decode_stroke = lambda self, tokens: [self.tokenizer.decode(w) for w in self.tokenizer.split(tokens)]
 
-# %% ../nbs/04_data.ipynb #0d573070
+# %% ../nbs/04_data.ipynb #2c3949ff
 TEST_SHARE = 0.05  # of the distinct texts; the original's figure
 
 def split_words(words: list, seed: int) -> tuple: # (training words, test words)
@@ -328,8 +345,8 @@ def usable(words: list, config: Config) -> list:
     "The words a config's alphabet can spell, with one notice of how many it cannot."
     known = set(config.alphabet)
     kept = [w for w in words if set(w.text) <= known and (config.add_digits or not any(c.isdigit() for c in w.text))]
-    if len(kept) < len(words): warnings.warn(f"{len(words) - len(kept)} of {len(words)} words hold characters outside the alphabet; they are left out.", stacklevel=2)
     if not kept: raise CursiveError(f"None of the {len(words)} words is spelled in the alphabet {config.alphabet!r}.")
+    if len(kept) < len(words): warnings.warn(f"{len(words) - len(kept)} of {len(words)} words hold characters outside the alphabet; they are left out.", stacklevel=2)
     return kept
 
 def create_datasets(args: Config) -> tuple: # (train, test), each a `StrokeDataset`
@@ -337,8 +354,8 @@ def create_datasets(args: Config) -> tuple: # (train, test), each a `StrokeDatas
     train, test = split_words(usable(load_bank(args.dataset_name).words, args), args.seed)
     return (StrokeDataset(train, args, args.train_size, args.augment, "train"), StrokeDataset(test, args, args.test_size, False, "test"))
 
-# %% ../nbs/04_data.ipynb #4e93dd2c
-POOL = 16  # steps whose samples are drawn and sorted together
+# %% ../nbs/04_data.ipynb #3e376ec8
+POOL = 32  # steps whose samples are drawn and sorted together
 
 @functools.lru_cache(maxsize=8)
 def pool_plan(dataset: StrokeDataset, pool: int) -> list: # of `POOL` lists of (sample, number of words)
@@ -349,7 +366,7 @@ def pool_plan(dataset: StrokeDataset, pool: int) -> list: # of `POOL` lists of (
     counts = rng.integers(1, c.num_words + 1, n) if c.vary_words else np.full(n, c.num_words)
     counts = counts[:np.searchsorted(np.cumsum(counts), n) + 1]
     samples = rng.integers(dataset.size, size=len(counts))
-    tokens = np.array([dataset.lengths[dataset.choose(i, k)].sum() for i, k in zip(samples, counts)])
+    tokens = np.array([dataset.lengths[dataset.choose(i, k)].sum()*(1 - dataset.bend(i)[0].fraction) for i, k in zip(samples, counts)])
     order = np.argsort(tokens, kind="stable")
     total = np.cumsum(tokens[order])
     batches = np.split(order, np.searchsorted(total, total[-1]*np.arange(1, POOL)/POOL))

@@ -135,8 +135,8 @@ def slant(points: np.ndarray) -> float: # dx per unit of height; positive leans 
 
 def deslant(points: np.ndarray, target: float = 0.0) -> np.ndarray:
     "Shear some ink until its slant is `target`."
-    for _ in range(4):  # the steep steps change a little with the shear; it settles quickly
-        points = shear(points, slant(points) - target)
+    for _ in range(20):  # which steps are steep changes with the shear, so go half of the way, and again
+        points = shear(points, 0.6*(slant(points) - target))
     return points
 
 # %% ../nbs/01_ink.ipynb #375c6e55

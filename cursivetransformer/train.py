@@ -175,6 +175,7 @@ def get_checkpoint(
     "The model of `args.local_checkpoint_path`; without a path a fresh one, or the bundled one if only samples are wanted. Raises `CursiveError`."
     sample_only = args.sample_only if sample_only is None else sample_only
     path, device = args.local_checkpoint_path, pick_device(args.device)
+    if path is None and args.load_from_run_id and Path("best_checkpoint.pt").exists(): path = "best_checkpoint.pt"   # as in the original
     if path is None and args.load_from_run_id:
         raise CursiveError(f"Run {args.load_from_run_id} cannot be fetched from W&B yet; download its checkpoint and set local_checkpoint_path.")
     old, step, best_loss = {}, 0, None

@@ -1,0 +1,45 @@
+"""What several tests need: where the shared handwriting lies, a small model, a way to run the command."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+CURSIVE = [sys.executable, "-c", "import sys; from cursivetransformer.cli import main; sys.exit(main())"]
+
+
+@pytest.fixture(scope="session")
+def shared():
+    "The folder of real handwriting and of what the original code answers."
+    if not SHARED.is_dir(): pytest.skip(f"needs the handwriting and fixtures in {SHARED.name}/ beside the checkout, which the developers have")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    "A small untrained model of our own kind."
+    from cursivetransformer.config import preset
+    from cursivetransformer.model import Transformer
+    torch.manual_seed(0)
+    return Transformer(preset("debug", vocab_size=525, block_size=1050, context_vocab_size=72, context_block_size=50)).eval()
+
+
+@pytest.fixture(scope="session")
+def default():
+    "The bundled model."
+    from cursivetransformer.checkpoint import load_checkpoint
+    return load_checkpoint(device="cpu")
+
+
+@pytest.fixture
+def cursive(tmp_path):
+    "Run `cursive ARGS` in a process of its own, in a folder of its own."
+    def run(*args, stdin=None, env=None, timeout=120):
+        return subprocess.run([*CURSIVE, *map(str, args)], input=stdin, capture_output=True, text=True, cwd=tmp_path,
+                              timeout=timeout, env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})})
+    return run

@@ -1,0 +1,22 @@
+"""Every notebook runs top to bottom, in a process of its own, and leaves nothing but its package behind."""
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook(path):
+    pytest.importorskip("nbdev", reason="notebooks are run by nbdev: pip install -e '.[dev]' -c constraints.txt")
+    code = f"import sys; from pathlib import Path; from nbdev.test import test_nb; sys.exit(not test_nb(Path({str(path)!r}))[0])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, cwd=ROOT,
+                          env={**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "IN_TEST": "1"})
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+def test_there_are_notebooks():
+    assert {p.stem for p in NOTEBOOKS} >= {"00_config", "01_ink", "02_render", "03_tokenizer", "04_data", "05_model", "06_checkpoint", "08_sample", "09_train", "12_cli"}

@@ -1,0 +1,193 @@
+import json
+import os
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+import torch
+from conftest import CURSIVE
+
+from cursivetransformer.checkpoint import load_checkpoint, load_model
+from cursivetransformer.config import ConfigError, CursiveError, load_config, preset
+from cursivetransformer.data import create_datasets, load_bank
+from cursivetransformer.model import Transformer
+from cursivetransformer.train import Muon, evaluate_words, get_checkpoint, orthogonalize, rate_factor, read_metrics, score_samples, set_sizes, train
+
+FAST = dict(dataset_name="embedded", print_every=2, log_every=4, schedule="step", step_lr_every=3)
+
+
+def losses(run_or_folder):
+    rows = run_or_folder.metrics if hasattr(run_or_folder, "metrics") else read_metrics(run_or_folder)
+    return [r["train_loss"] for r in rows if "train_loss" in r]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return train(preset("debug", **FAST, max_steps=10, run_dir=str(tmp_path_factory.mktemp("runs") / "whole")))
+
+
+def test_a_finished_run_holds_everything(whole):
+    names = {p.name for p in whole.folder.iterdir()}
+    assert names == {"config.json", "metrics.jsonl", "loss.png", "samples", "best.safetensors", "last.safetensors", "state.pt"}
+    assert (whole.folder / "loss.png").read_bytes().startswith(b"\x89PNG") and len(list((whole.folder / "samples").iterdir())) == 3 * 4
+    assert load_config(whole.folder / "config.json").max_steps == 10
+    rows = [json.loads(line) for line in (whole.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in rows if "train_loss" in r] == [2, 4, 6, 8, 10] and [r["step"] for r in rows if "test_loss" in r] == [4, 8, 10]
+    assert whole.finished and losses(whole)[-1] < losses(whole)[0]
+    assert torch.equal(load_checkpoint(whole.folder / "last.safetensors", "cpu").lm_head.weight, whole.model.lm_head.weight)
+    best = min((r for r in rows if "test_loss" in r), key=lambda r: r["test_loss"])
+    assert load_model(whole.folder / "best.safetensors")[1]["step"] == str(best["step"])
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_resuming_is_as_if_nothing_had_happened(tmp_path, optimizer):
+    run = lambda steps, name, **more: train(preset("debug", **FAST, optimizer=optimizer, max_steps=steps, run_dir=str(tmp_path / name), **more))
+    one = run(8, "one")
+    run(4, "two")
+    two = run(8, "two", resume=True)
+    assert losses(one) == losses(two) and [r["step"] for r in two.metrics if "train_loss" in r] == [2, 4, 6, 8]
+    for a, b in zip(one.model.state_dict().values(), two.model.state_dict().values()): assert torch.equal(a, b)
+
+
+def start(tmp_path, name, *more):
+    return subprocess.Popen([*CURSIVE, "train", "--preset", "debug", "--dataset_name", "embedded", "--print_every", "1", "--log_every", "5", "--max_steps", "400", "--run_dir", name, *more],
+                            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def wait_for_step(folder, step, process, seconds=90):
+    end = time.time() + seconds
+    while time.time() < end:
+        if process.poll() is not None: raise AssertionError(process.communicate())
+        rows = read_metrics(folder)
+        if rows and rows[-1]["step"] >= step: return
+        time.sleep(0.05)
+    raise AssertionError("the run did not get there")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_a_signal_saves_and_says_how_to_go_on(tmp_path, how):
+    process = start(tmp_path, "run")
+    wait_for_step(tmp_path / "run", 7, process)
+    process.send_signal(how)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and f"Stopped by {how.name}" in said and "cursive train --resume --run_dir run" in said
+    at = torch.load(tmp_path / "run/state.pt", weights_only=True)["step"]
+    assert at >= 7
+    resumed = subprocess.run([*CURSIVE, "train", "--resume", "--run_dir", "run", "--max_steps", str(at + 3)], cwd=tmp_path, capture_output=True, text=True)
+    assert resumed.returncode == 0, resumed.stderr
+    steps = [r["step"] for r in read_metrics(tmp_path / "run") if "train_loss" in r]
+    assert steps == list(range(1, at + 4))
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint_with_the_same_losses(tmp_path):
+    process = start(tmp_path, "run")
+    wait_for_step(tmp_path / "run", 8, process)
+    process.kill()
+    process.communicate()
+    before = {r["step"]: r["train_loss"] for r in read_metrics(tmp_path / "run") if "train_loss" in r}
+    at = torch.load(tmp_path / "run/state.pt", weights_only=True)["step"]
+    assert at >= 5 and at % 5 == 0
+    resumed = subprocess.run([*CURSIVE, "train", "--resume", "--run_dir", "run", "--max_steps", str(max(before) + 1)], cwd=tmp_path, capture_output=True, text=True,
+                             env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert resumed.returncode == 0, resumed.stderr
+    after = {r["step"]: r["train_loss"] for r in read_metrics(tmp_path / "run") if "train_loss" in r}
+    assert list(after) == list(range(1, max(before) + 2)) and max(before) > at      # some steps were done twice
+
+
+def test_runs_are_not_overwritten_and_resume_needs_one(whole, tmp_path):
+    config = lambda **more: preset("debug", **{**FAST, "max_steps": 10, "run_dir": str(whole.folder), **more})
+    with pytest.raises(CursiveError, match="already holds a run"): train(config())
+    with pytest.raises(CursiveError, match="no run to resume"): train(config(run_dir=str(tmp_path / "none"), resume=True))
+    with pytest.raises(ConfigError, match="started with seed=1337"): train(config(seed=1, resume=True))
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
+    with pytest.raises(CursiveError, match="lower the learning rate"):
+        train(preset("debug", **FAST, max_steps=40, optimizer="adamw", learning_rate=10.0, grad_clip=0.0, weight_decay=10.0, run_dir=str(tmp_path / "wild")))
+
+
+def test_orthogonalized_matrices_have_singular_values_near_one():
+    for shape in (3, 20, 50), (2, 50, 20), (1, 64, 64):
+        s = torch.linalg.svdvals(orthogonalize(torch.randn(shape, generator=torch.Generator().manual_seed(0)), steps=8))
+        assert s.min() > 0.5 and s.max() < 1.3
+
+
+def test_muon_equals_going_matrix_by_matrix():
+    g = torch.Generator().manual_seed(0)
+    start = [torch.randn(s, generator=g) for s in [(8, 4), (8, 4), (4, 8)]]
+    grads = [[torch.randn(p.shape, generator=g) for p in start] for _ in range(3)]
+    fast = [torch.nn.Parameter(p.clone()) for p in start]
+    optimizer = Muon(fast, lr=0.1, weight_decay=0.01)
+    for step in grads:
+        for p, gr in zip(fast, step): p.grad = gr.clone()
+        optimizer.step()
+    for i, p in enumerate(start):
+        buffer = torch.zeros_like(p)
+        for step in grads:
+            buffer = 0.95 * buffer + 0.05 * step[i]
+            update = orthogonalize((0.05 * step[i] + 0.95 * buffer)[None])[0] * max(1, p.shape[0] / p.shape[1]) ** 0.5
+            p = p * (1 - 0.1 * 0.01) - 0.1 * update
+        torch.testing.assert_close(fast[i].data, p, atol=1e-4, rtol=1e-4)
+
+
+def test_schedules():
+    c = lambda **k: preset(max_steps=1000, **k)
+    assert rate_factor(500, c()) == 1 and rate_factor(800, c()) == pytest.approx(0.5) and rate_factor(999, c()) < 0.01 and rate_factor(0, c()) < 0.2
+    assert rate_factor(500, c(schedule="cosine")) == pytest.approx(0.5)
+    assert [rate_factor(s, c(schedule="step", step_lr_every=10, lr_decay=0.5)) for s in (0, 9, 10, 25)] == [1, 1, 0.5, 0.25]
+
+
+def test_evaluation_counts_every_real_token_once(default):
+    words = load_bank("embedded").words[:40]
+    one, four = evaluate_words(default, words, 1), evaluate_words(default, words, 4)
+    assert one.points == four.points and one.tokens == 2 * one.points + 40 and four.tokens == 2 * four.points + 10 + 2 * 30
+    again = evaluate_words(default, words, 1)
+    assert (one.nats, one.tokens) == (again.nats, again.tokens)
+    assert one.per_token == pytest.approx(one.nats / one.tokens) and one.per_point > one.per_token
+    # against the plain way: one sample at a time, no padding anywhere
+    from cursivetransformer.data import collate, prepare
+    from cursivetransformer.ink import Augmentation
+    _, d = create_datasets(preset("debug", dataset_name="embedded"))
+    nats = 0.0
+    with torch.no_grad():
+        for w in words:
+            x, c, y = collate([(prepare([Augmentation(fraction=0.65)(w.points)], d.tokenizer, True)[0], w.text)], d)
+            nats += torch.nn.functional.cross_entropy(default(x, c)[0][0], y[0], reduction="sum").item()
+    assert one.nats == pytest.approx(nats, rel=1e-4)
+
+
+def test_scores_do_not_depend_on_padding(default):
+    _, d = create_datasets(preset("debug", dataset_name="embedded"))
+    samples = [d.sample(i, k) for i, k in zip(range(12), [1, 2, 3] * 4)]
+    assert score_samples(default, samples, d, rows=1).nats == pytest.approx(score_samples(default, samples, d, rows=12).nats, rel=1e-4)
+
+
+def test_words_a_model_cannot_take_are_named(default):
+    from cursivetransformer.ink import Word
+    with pytest.raises(CursiveError, match="'x{51}'"): evaluate_words(default, [Word("x" * 51, load_bank("embedded").words[0].points)])
+
+
+def test_get_checkpoint(shared, whole):
+    c = preset("paper", dataset_name="embedded", max_seq_length=256, device="cpu")
+    train_set, _ = create_datasets(c)
+    set_sizes(c, train_set)
+    model, optimizer, scheduler, step, best = get_checkpoint(c)
+    assert step == 0 and best is None and optimizer.param_groups[0]["lr"] == 0.01 and scheduler.get_last_lr() == [0.01]
+    c.local_checkpoint_path = str(shared / "fixtures/upstream_checkpoint.pt")
+    model, optimizer, scheduler, step, best = get_checkpoint(c)
+    assert step == 3 and best == pytest.approx(4.444, abs=1e-3) and model.config.n_layer == 2 and len(optimizer.optimizers[0].state) == 47
+    assert get_checkpoint(c, sample_only=True)[1:3] == (None, None)
+    c.local_checkpoint_path = None
+    assert get_checkpoint(c, sample_only=True)[0].config.start_token      # the bundled model
+    c.local_checkpoint_path = str(whole.folder)
+    assert get_checkpoint(c, sample_only=True)[0].config.n_layer == whole.model.config.n_layer
+    c.local_checkpoint_path, c.load_from_run_id = None, "7coqq2c4"
+    with pytest.raises(CursiveError, match="local_checkpoint_path"): get_checkpoint(c)
+
+
+def test_trains_on_real_ink(shared, tmp_path):
+    run = train(preset("debug", dataset_name=str(shared / "data/bigbank_3325.json.zip"), max_steps=60, print_every=10, log_every=60, learning_rate=2e-2, run_dir=str(tmp_path / "r")))
+    assert losses(run)[-1] < 0.8 * losses(run)[0] and np.isfinite(run.metrics[-1]["test_loss"])
+    assert Transformer(load_config(tmp_path / "r/config.json")).config.vocab_size == 525
