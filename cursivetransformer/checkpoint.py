@@ -143,7 +143,7 @@ def load_checkpoint(
     if not path.exists(): raise CheckpointError(f"There is no checkpoint {path}; give a .safetensors, an original .pt, or a run's folder.")
     return (load_original if path.suffix == ".pt" else load_model)(path, device)[0]
 
-# %% ../nbs/06_checkpoint.ipynb #9a0566f3
+# %% ../nbs/06_checkpoint.ipynb #be58abcc
 def save_state(path: str | os.PathLike, model: Transformer, optimizer, step: int, best_loss: float | None) -> Path:
     "Write everything a run needs to go on, atomically."
     buffer = io.BytesIO()

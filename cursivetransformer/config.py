@@ -96,7 +96,7 @@ class Config:
     learning_rate: float = knob(1e-2, "training", "peak rate of AdamW; Muon runs at twice this", 0.0, 10.0)
     weight_decay: float = knob(1e-4, "training", "decoupled weight decay", 0.0, 10.0)
     optimizer: str = knob("muon", "training", "muon (matrices of the blocks; AdamW for the rest) or adamw", choices=("muon", "adamw"))
-    schedule: str = knob("linear", "training", "learning rate over time: linear decay over the last 40 %, cosine, or step",
+    schedule: str = knob("linear", "training", "learning rate over time: linear decay over the last 60 %, cosine, or step",
                          choices=("linear", "cosine", "step"))
     lr_decay: float = knob(0.333, "training", "step schedule: factor at each step down", 0.0, 1.0)
     step_lr_every: int = knob(33_000, "training", "step schedule: steps between steps down", 1, 10**9)

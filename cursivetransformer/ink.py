@@ -127,17 +127,16 @@ def steps(points: np.ndarray) -> np.ndarray: # (M, 2) dx, dy of the steps drawn 
     drawn = (np.diff(stroke_ids(points)) == 0) & (points[1:, 2] != 0) if len(points) > 1 else np.zeros(0, bool)
     return np.diff(points[:, :2], axis=0)[drawn]
 
-def slant(points: np.ndarray) -> float: # dx per unit of height; positive leans right
-    "How much some ink leans: the mean of -dx/dy over steep steps, weighted by length. 0 where there are none."
-    d = steps(points)
-    d = d[np.abs(d[:, 1]) > np.abs(d[:, 0])]
-    return float(-(np.sign(d[:, 1])*d[:, 0]).sum()/np.abs(d[:, 1]).sum()) if len(d) else 0.0
+def slant(points: np.ndarray) -> float | None: # dx per unit of height; positive leans right
+    "How much the downstrokes of some ink lean, by least squares. None where nothing is drawn downwards."
+    dx, dy = steps(points).T
+    down = np.maximum(dy, 0)
+    return float(-(dx*down).sum()/(down**2).sum()) if down.any() else None
 
 def deslant(points: np.ndarray, target: float = 0.0) -> np.ndarray:
-    "Shear some ink until its slant is `target`."
-    for _ in range(20):  # which steps are steep changes with the shear, so go half of the way, and again
-        points = shear(points, 0.6*(slant(points) - target))
-    return points
+    "Shear some ink such that its slant is `target`; ink without a slant stays as it is."
+    now = slant(points)
+    return points if now is None else shear(points, now - target)
 
 # %% ../nbs/01_ink.ipynb #375c6e55
 def baseline(points: np.ndarray) -> float: # y, canvas heights

@@ -138,12 +138,12 @@ NO_HYPHEN = {"-": " "}
 def fold(
     text: str,
     alphabet: str = ALPHABET,
-) -> str: # the same text in the alphabet's characters
+) -> str: # the same text in the alphabet's characters; line breaks stay
     """Replace accents, typographic quotes and dashes by what the alphabet has, with one warning that says what changed.
     Raises `CursiveError` naming the characters for which there is nothing."""
     out, changed, missing = [], {}, []
     for ch in text:
-        if ch in alphabet: new = ch
+        if ch in alphabet or ch == "\n": new = ch
         elif ch.isspace(): new = " "
         else:
             new = FOLDS.get(ch) or "".join(c for c in unicodedata.normalize("NFKD", ch) if not unicodedata.combining(c))

@@ -82,7 +82,7 @@ def make_optimizer(model: Transformer, config: Config) -> Optimizers:
     return Optimizers(*muon, adamw)
 
 # %% ../nbs/09_train.ipynb #76942e80
-WARMUP, DECAY = 0.01, 0.4  # shares of the run: ramp up at the start, linear decay at the end
+WARMUP, DECAY = 0.01, 0.6  # shares of the run: ramp up at the start, linear decay at the end
 
 def rate_factor(
     step: int, # from 0
