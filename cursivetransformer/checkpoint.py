@@ -8,7 +8,7 @@ __all__ = ['FORMAT', 'VERSION', 'DEFAULT', 'DEFAULT_SHA256', 'CheckpointError', 
            'save_state', 'load_state']
 
 # %% ../nbs/06_checkpoint.ipynb #c14f0256
-import hashlib, io, json, os, pickle, struct, zipfile
+import hashlib, io, json, os, struct, zipfile
 from pathlib import Path
 import torch
 from .config import Config, ConfigError, CursiveError, from_dict, preset, to_dict, write_atomic
@@ -21,9 +21,9 @@ FORMAT, VERSION = "cursivetransformer", 1
 class CheckpointError(CursiveError):
     "A checkpoint that cannot be used; the message says which, why and what to do."
 
-def digest(tensors: dict) -> str:
-    "SHA-256 over names, shapes and values of tensors, independent of their order in a file."
-    h = hashlib.sha256()
+def digest(tensors: dict, header: dict) -> str:
+    "SHA-256 over the header's entries and the names, shapes and values of tensors, independent of their order in a file."
+    h = hashlib.sha256(json.dumps({k: v for k, v in header.items() if k != "sha256"}, sort_keys=True).encode())
     for name in sorted(tensors):
         t = tensors[name].detach().cpu().contiguous()
         h.update(f"{name}{tuple(t.shape)}{t.dtype}".encode())
@@ -43,9 +43,8 @@ def save_model(
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     c = model.config
     header = {"format": FORMAT, "version": str(VERSION), "config": json.dumps(to_dict(c)), "step": str(step), "loss": json.dumps(loss),
-              "tokenizer": json.dumps(stroke_tokenizer(c.tokenizer).spec()), "characters": json.dumps(CharTokenizer(c.alphabet, c.context_block_size).spec()),
-              "sha256": digest(weights), **notes}
-    return write_atomic(path, save(weights, header))
+              "tokenizer": json.dumps(stroke_tokenizer(c.tokenizer).spec()), "characters": json.dumps(CharTokenizer(c.alphabet, c.context_block_size).spec()), **notes}
+    return write_atomic(path, save(weights, {**header, "sha256": digest(weights, header)}))
 
 # %% ../nbs/06_checkpoint.ipynb #38c6958b
 def read_safetensors(path: Path) -> tuple: # (weights, header)
@@ -71,7 +70,7 @@ def load_model(
     if header.get("format") != FORMAT: raise CheckpointError(f"{path} is a safetensors file of something else; use one that this program saved.")
     if not header.get("version", "").isdigit() or int(header["version"]) > VERSION:
         raise CheckpointError(f"{path} has format version {header.get('version')}, and this program knows {VERSION}; update cursivetransformer.")
-    if digest(weights) != header.get("sha256"): raise CheckpointError(f"The weights in {path} are not those that were saved; fetch or save it again.")
+    if digest(weights, header) != header.get("sha256"): raise CheckpointError(f"What {path} holds is not what was saved in it; fetch or save it again.")
     try:
         config = from_dict(json.loads(header["config"]))
         stroke_tokenizer(json.loads(header["tokenizer"]))
@@ -85,9 +84,13 @@ def load_model(
 # %% ../nbs/06_checkpoint.ipynb #e649b0af
 def read_pickle(path: Path) -> dict:
     "A file of `torch.save`, read with `weights_only=True`. Raises `CheckpointError`."
-    try: return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        if zipfile.is_zipfile(path):                      # torch itself does not look at the checksums
+            with zipfile.ZipFile(path) as z: damaged = z.testzip()
+            if damaged: raise zipfile.BadZipFile(damaged)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as e: raise CheckpointError(f"Cannot read {path}: {e.strerror}.") from e
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as e:
+    except Exception as e:  # a damaged pickle can fail in any way
         raise CheckpointError(f"{path} is damaged, or holds more than weights; fetch it again, from its authors.") from e
 
 def original_config(weights: dict, n_head: int) -> Config:
@@ -109,8 +112,8 @@ def load_original(
     checkpoint = read_pickle(path)
     weights = checkpoint.get("model_state_dict") if isinstance(checkpoint, dict) else None
     if not isinstance(weights, dict): raise CheckpointError(f"{path} holds no 'model_state_dict'; it is no checkpoint of the original project.")
-    weights = {k: v for k, v in weights.items() if not k.endswith(".attn.bias")}
     try:
+        weights = {k: v for k, v in weights.items() if not k.endswith(".attn.bias")}
         model = Transformer(original_config(weights, n_head))
         model.load_state_dict(weights, strict=True)
     except (ConfigError, KeyError, ValueError, IndexError, AttributeError, RuntimeError) as e:
@@ -119,7 +122,7 @@ def load_original(
 
 # %% ../nbs/06_checkpoint.ipynb #3fc8fc76
 DEFAULT = (Path(__file__).parent if "__file__" in globals() else Path("../cursivetransformer"))/"default.safetensors"
-DEFAULT_SHA256 = "f0427817688d29e7c0c1fa9ee25a688d5f7f93edf9f812091fec7a83608b31b9"
+DEFAULT_SHA256 = "0d27ec57d5c8aaae5c7ac849ffb1f40a79cb855b5ded8ff36ada44d094c47eee"
 
 def pick_device(name: str = "auto") -> str: # what torch calls it
     "`auto` is a CUDA GPU if there is one, else the CPU. Raises `ConfigError` for a device that is not there."
@@ -139,19 +142,29 @@ def load_checkpoint(
             raise CheckpointError(f"The bundled {DEFAULT.name} is not the file this version was released with; install the package again.")
         path = DEFAULT
     path = Path(path)
-    if path.is_dir(): path = path/"best.safetensors"
-    if not path.exists(): raise CheckpointError(f"There is no checkpoint {path}; give a .safetensors, an original .pt, or a run's folder.")
+    try:
+        if path.is_dir(): path = next((p for p in (path/"best.safetensors", path/"last.safetensors") if p.exists()), path/"best.safetensors")
+        there = path.exists()
+    except (OSError, ValueError): there = False           # a name that no file can have
+    if not there: raise CheckpointError(f"There is no checkpoint {path}; give a .safetensors, an original .pt, or a run's folder.")
     return (load_original if path.suffix == ".pt" else load_model)(path, device)[0]
 
 # %% ../nbs/06_checkpoint.ipynb #be58abcc
-def save_state(path: str | os.PathLike, model: Transformer, optimizer, step: int, best_loss: float | None) -> Path:
+def save_state(
+    path: str | os.PathLike,
+    model: Transformer,
+    optimizer, # anything with a `state_dict`
+    step: int, # steps done
+    best_loss: float | None,
+    pending: list = (), # (loss, gradient norm) of steps that are in no line of metrics yet
+) -> Path:
     "Write everything a run needs to go on, atomically."
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, "version": VERSION, "config": to_dict(model.config), "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(), "step": step, "best_loss": best_loss}, buffer)
+                "optimizer": optimizer.state_dict(), "step": step, "best_loss": best_loss, "pending": list(pending)}, buffer)
     return write_atomic(path, buffer.getvalue())
 
-def load_state(path: str | os.PathLike) -> dict: # config, model, optimizer, step, best_loss
+def load_state(path: str | os.PathLike) -> dict: # config, model, optimizer, step, best_loss, pending
     "What `save_state` wrote. Raises `CheckpointError`."
     state = read_pickle(Path(path))
     if not isinstance(state, dict) or state.get("format") != FORMAT: raise CheckpointError(f"{path} is not the state of a run.")

@@ -18,8 +18,8 @@ def text_of(args) -> str:
     "What is to be written: the argument, a file, or standard input. Raises `CursiveError`."
     if (args.text is None) == (args.file is None): raise CursiveError("Give a text to write, or --file FILE, or - for standard input; one of them.")
     try:
-        if args.file: return Path(args.file).read_text(encoding="utf-8")
-        return sys.stdin.buffer.read().decode("utf-8") if args.text == "-" else args.text
+        if args.file: return Path(args.file).read_text(encoding="utf-8-sig")      # some editors begin a file with a mark
+        return sys.stdin.buffer.read().decode("utf-8-sig") if args.text == "-" else args.text
     except OSError as e: raise CursiveError(f"Cannot read {args.file}: {e.strerror}.") from e
     except UnicodeDecodeError as e: raise CursiveError(f"{args.file or 'standard input'} is not UTF-8 text ({e.reason} at byte {e.start}).") from e
 
@@ -29,22 +29,22 @@ def indices_of(text: str) -> list:
     except ValueError: raise CursiveError(f"--respell takes word numbers such as 2,4, not '{text}'.") from None
 
 # %% ../nbs/12_cli.ipynb #c7735d5a
-def save_any(page: list, path: str):
+def save_any(page: list, path: str, margin: float):
     "Write a page as a picture, or as a word bank if the path ends in .json; `-` writes SVG to standard output."
     from cursivetransformer.render import save_page, to_svg
     if path == "-":
-        sys.stdout.write(to_svg(page))
-        sys.stdout.flush()
+        sys.stdout.write(to_svg(page, margin))
     elif path.lower().endswith(".json"):
         from cursivetransformer.data import save_bank
         save_bank(page, path)
-    else: save_page(page, path)
+    else: save_page(page, path, margin=margin)
 
 def write_command(args) -> int:
     "Write a text, or some words of an earlier page again."
     from cursivetransformer.render import PICTURES
     bad = [o for o in args.output if o != "-" and Path(o).suffix.lower() not in {f".{k}" for k in (*PICTURES, "json")}]
     if bad: raise CursiveError(f"Cannot make '{bad[0]}': the ending says what to make, one of {', '.join(PICTURES)}, json.")
+    if args.respell and (args.text or args.file): raise CursiveError("--respell takes its words from --from; leave the text out.")
     if bool(args.respell) != bool(args.page): raise CursiveError("--respell and --from belong together: which words, and of which .json.")
     from cursivetransformer.checkpoint import load_checkpoint
     from cursivetransformer.sample import GenerationParams, respell, split_text, write
@@ -58,7 +58,7 @@ def write_command(args) -> int:
         text = text_of(args)
         with tqdm(total=len(split_text(text)[0]), unit="word", desc="writing", delay=2, disable=None) as bar:
             page = write(text, load_checkpoint(args.checkpoint), params, progress=lambda done: bar.update(done - bar.n))
-    for path in args.output: save_any(page, path)
+    for path in args.output: save_any(page, path, args.margin)
     return 0
 
 # %% ../nbs/12_cli.ipynb #f94e3954
@@ -110,7 +110,7 @@ def show(what: str, plain: float, ours: float, unit: str):
 def bench_data(config: Config):
     "Seconds and memory until a dataset is ready, and samples a second."
     import resource
-    from cursivetransformer.data import StrokeDataset, batch, create_datasets
+    from cursivetransformer.data import POOL, batch, create_datasets
     megabytes = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/(1024 if sys.platform != "darwin" else 1024**2)
     before = megabytes()
     start = time.perf_counter()
@@ -121,9 +121,10 @@ def bench_data(config: Config):
     copies = timed(lambda: [[training.words[j].points.copy() for j in training.choose(i, config.num_words)] for i in range(n)])
     show(f"all {len(training):,} samples, seconds", copies/n*len(training), ready, "s")
     batch(training, 0)                                            # imports torch
-    samples = lambda: [len(batch(training, s)[0]) for s in range(1, 17)]
-    count = sum(samples())
-    print(f"{'batches':34} {count/timed(samples):10.0f} samples/s, augmented, tokenised and padded, on one core")
+    count = 0
+    start = time.perf_counter()
+    for step in range(POOL, 2*POOL): count += len(batch(training, step)[0])
+    print(f"{'batches':34} {count/(time.perf_counter() - start):10.0f} samples/s, chosen, augmented, tokenised and padded, on one core")
 
 def full_forward(model, text: str, steps: int):
     "Write tokens the plain way: each by a forward pass over all before it."
@@ -160,14 +161,11 @@ def plain_attention(q, k, v, attn_mask=None, is_causal=False):
 
 def bench_train(config: Config):
     "Seconds a training step takes for the same number of words: ours, and padded to the context with attention written out."
-    import torch
     from cursivetransformer import model as model_module
     from cursivetransformer.data import batch, collate, create_datasets
-    from cursivetransformer.train import make_optimizer, set_sizes
-    training, _ = create_datasets(config)
-    torch.manual_seed(config.seed)
-    model = model_module.Transformer(set_sizes(config, training))
-    optimizer = make_optimizer(model, config)
+    from cursivetransformer.train import get_checkpoint, set_sizes
+    training, _ = create_datasets(set_sizes(config))
+    model, optimizer, _, _, _ = get_checkpoint(config)
     def step(x, c, y):
         optimizer.zero_grad()
         model(x, c, y)[1].backward()
@@ -206,6 +204,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--temperature", type=float, default=0.7, help="below 1 is neater, above 1 wilder [0.7]")
     p.add_argument("--width", type=float, default=8.0, help="length of a line in canvas heights of 25 mm [8]")
     p.add_argument("--slant", type=float, help="give every word this slant: 0 is upright, 0.5 leans right [as written]")
+    p.add_argument("--margin", type=float, default=0.2, help="room around the ink in canvas heights [0.2]")
     p.add_argument("--checkpoint", metavar="C", help="a .safetensors, an original .pt, or a run's folder [the bundled model]")
     p.add_argument("--respell", metavar="2,4", help="write these words of --from again, and leave the others as they are")
     p.add_argument("--from", dest="page", metavar="OUT.json", help="the page that --respell is about")
@@ -225,14 +224,18 @@ def parse(argv: list) -> argparse.Namespace:
     if argv[:1] == ["train"]: return argparse.Namespace(run=train_command, config=parse_config(config_parser("cursive train"), argv[1:]))
     if argv[:1] == ["bench"]:
         what = argv[1] if len(argv) > 1 else ""
+        if what in ("-h", "--help"): make_parser().parse_args(["--help"])
         if what not in BENCHES: make_parser().error(f"bench takes one of {', '.join(BENCHES)}, not '{what}'.")
-        return argparse.Namespace(run=bench_command, what=what, config=parse_config(config_parser(f"cursive bench {what}", BENCHES[what].__doc__), argv[2:]))
+        defaults = dict(num_words=4, vary_words=False) if what == "data" else {}    # what the original builds in advance
+        return argparse.Namespace(run=bench_command, what=what, config=parse_config(config_parser(f"cursive bench {what}", BENCHES[what].__doc__), argv[2:], **defaults))
     parser = make_parser()
     args = parser.parse_args(argv)
     if args.run is write_command:
         args.output = args.output or ["-"]
-        if not args.temperature > 0: parser.error(f"--temperature must be above 0, and {args.temperature} is not.")
+        if not 0 < args.temperature < float("inf"): parser.error(f"--temperature must be above 0, and {args.temperature} is not.")
         if not 0 < args.width < float("inf"): parser.error(f"--width must be above 0, and {args.width} is not.")
+        if not 0 <= args.margin < float("inf"): parser.error(f"--margin must not be negative, and {args.margin} is not such a length.")
+        if args.slant is not None and not abs(args.slant) <= 10: parser.error(f"--slant lies between -10 and 10, and {args.slant} does not.")
         if args.seed < 0: parser.error(f"--seed must not be negative, and {args.seed} is.")
     if args.run is eval_command and args.num_words < 1: parser.error(f"--num_words must be at least 1, and {args.num_words} is not.")
     return args
@@ -243,9 +246,12 @@ def main(argv: list | None = None) -> int:
     warnings.showwarning = lambda message, *_: print(f"cursive: {message}", file=sys.stderr)
     try:
         args = parse(sys.argv[1:] if argv is None else argv)
-        return args.run(args)
+        code = args.run(args)
+        sys.stdout.flush()                                              # or nobody notices that the output could not be written
+        return code
     except CursiveError as e: return print(f"cursive: {e}", file=sys.stderr) or 2
     except KeyboardInterrupt: return print("cursive: stopped.", file=sys.stderr) or 130
-    except BrokenPipeError:
+    except OSError as e:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains once more on its way out
-        return 141
+        if isinstance(e, BrokenPipeError): return 141
+        return print(f"cursive: {e.strerror or e}{f': {e.filename}' if e.filename else ''}.", file=sys.stderr) or 2

@@ -40,15 +40,15 @@ def rotate(
 class Cache:
     "Keys and values of everything written so far, for a batch of rows that are decoded together."
 
-    def __init__(self, model, context: torch.Tensor, length: int):
-        "Room for `length` stroke tokens beside the characters `context` (B, characters)."
+    def __init__(self, model, context: torch.Tensor, room: int):
+        "Empty, with room for so many stroke tokens, beside the characters `context` (B, characters)."
         c, weight = model.config, model.lm_head.weight
-        shape = c.n_layer, len(context), c.n_ctx_head, length, c.n_embd//c.n_ctx_head
+        shape = c.n_layer, len(context), c.n_ctx_head, room, c.n_embd//c.n_ctx_head
         self.k, self.v = weight.new_empty(shape), weight.new_empty(shape)
         characters = model.embed_context(context)
         self.cross = [block.cross_attn.keys_values(characters) for block in model.transformer.h]
         self.context_mask = model.context_mask(context)
-        self.length = 0
+        self.length = 0   # tokens in it so far
 
     def keep(self, rows: torch.Tensor):
         "Go on with some rows only, (K,) indices: the others have ended."
@@ -157,7 +157,9 @@ class Transformer(nn.Module):
     def get_block_size(self): return self.config.block_size
 
     def embed_context(self, context):
-        "Characters (B, S) to (B, S, n_embd)."
+        "Characters (B, S) to (B, S, n_embd). Raises `ConfigError` for more characters than the model has positions for."
+        if context.shape[1] > self.config.context_block_size:
+            raise ConfigError(f"This model reads {self.config.context_block_size} characters at once, and got {context.shape[1]}.")
         return self.transformer.wce(context) + self.transformer.wcpe.weight[:context.shape[1]]
 
     def context_mask(self, context):

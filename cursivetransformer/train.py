@@ -4,17 +4,16 @@
 
 # %% auto #0
 __all__ = ['NEWTON_SCHULZ', 'WARMUP', 'DECAY', 'MAY_CHANGE', 'EVALUATED', 'orthogonalize', 'Muon', 'Optimizers', 'make_optimizer',
-           'rate_factor', 'Schedule', 'Score', 'score_samples', 'evaluate_words', 'set_sizes', 'get_checkpoint', 'Run',
-           'read_metrics', 'plot_metrics', 'StopSignal', 'start_or_resume', 'train']
+           'rate_factor', 'Schedule', 'Score', 'score_samples', 'evaluate_words', 'set_sizes', 'adopt_shape',
+           'get_checkpoint', 'Run', 'read_metrics', 'plot_metrics', 'StopSignal', 'start_or_resume', 'train']
 
 # %% ../nbs/09_train.ipynb #1bc01fce
-import dataclasses, json, math, os, signal, sys, threading, time
+import dataclasses, io, json, math, os, signal, threading, time, types
 from pathlib import Path
-import numpy as np
 import torch
 from .checkpoint import load_checkpoint, load_original, load_state, pick_device, save_model, save_state
 from .config import Config, ConfigError, CursiveError, save_config, to_dict, write_atomic
-from .data import StrokeDataset, batch, collate, create_datasets, prepare
+from .data import batch, collate, create_datasets, prepare
 from .ink import Augmentation
 from .model import Transformer
 from .sample import save_samples
@@ -99,10 +98,10 @@ class Schedule:
     "Sets the learning rates of an optimizer; `step()` goes on to the next step."
     def __init__(self, optimizer, config: Config, step: int = 0):
         self.optimizer, self.config, self.at = optimizer, config, step
-        self.base = [g.setdefault("base_lr", g["lr"]) for g in optimizer.param_groups]
+        for g in optimizer.param_groups: g.setdefault("initial_lr", g["lr"])   # where torch's own schedulers keep it, in the original's files too
         self.apply()
     def apply(self):
-        for g, lr in zip(self.optimizer.param_groups, self.base): g["lr"] = lr*rate_factor(self.at, self.config)
+        for g in self.optimizer.param_groups: g["lr"] = g["initial_lr"]*rate_factor(self.at, self.config)
     def step(self):
         self.at += 1
         self.apply()
@@ -147,7 +146,7 @@ def evaluate_words(
 ) -> Score:
     "Evaluate every word of a list once, whole, bent by the means and nothing random. Raises `CursiveError` for a word the model cannot take."
     c = model.config
-    dataset = dataclasses.make_dataclass("Layout", ["config", "tokenizer", "characters"])(c, stroke_tokenizer(c.tokenizer), CharTokenizer(c.alphabet, c.context_block_size))
+    dataset = types.SimpleNamespace(config=c, tokenizer=stroke_tokenizer(c.tokenizer), characters=CharTokenizer(c.alphabet, c.context_block_size))
     bend = Augmentation(fraction=c.downsample_mean)
     limit = c.block_size if c.positions == "learned" else math.inf
     samples, group = [], []
@@ -162,11 +161,20 @@ def evaluate_words(
     return score_samples(model, samples + [encode(group)], dataset)
 
 # %% ../nbs/09_train.ipynb #597dbcc5
-def set_sizes(config: Config, dataset: StrokeDataset) -> Config:
-    "Put into a config what its dataset knows: vocabularies and longest sequences."
-    config.vocab_size, config.block_size = dataset.get_vocab_size(), dataset.get_stroke_seq_length()
-    config.context_vocab_size, config.context_block_size = dataset.get_char_vocab_size(), dataset.get_text_seq_length()
+def set_sizes(config: Config) -> Config:
+    "Put into a config what follows from its tokenizer, alphabet and `max_seq_length`: vocabularies and longest sequences."
+    characters = CharTokenizer(config.alphabet)
+    config.vocab_size, config.block_size = stroke_tokenizer(config.tokenizer).vocab_size, config.max_seq_length
+    config.context_vocab_size, config.context_block_size = characters.vocab_size, characters.max_length
     return config
+
+def adopt_shape(config: Config, model: Transformer) -> Transformer:
+    "Give a loaded model the run's config, after putting the model's own shape into it."
+    for f in dataclasses.fields(Config):
+        if f.metadata["group"] in ("model", "sizes") or f.name in ("tokenizer", "alphabet"): setattr(config, f.name, getattr(model.config, f.name))
+    if config.positions == "learned": config.max_seq_length = min(config.max_seq_length, config.block_size)
+    model.config = config
+    return model
 
 def get_checkpoint(
     args: Config,
@@ -184,9 +192,11 @@ def get_checkpoint(
         step, best_loss = old.get("step", 0), old.get("best_loss")
     elif path is not None or sample_only: model = load_checkpoint(path, device)
     else:
-        torch.manual_seed(args.seed)
-        model = Transformer(args).to(device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(args.seed)
+            model = Transformer(args).to(device)
     if sample_only: return model.eval(), None, None, step, best_loss
+    if model.config is not args: adopt_shape(args, model)
     optimizer = make_optimizer(model, args)
     if "optimizer_state_dict" in old and args.optimizer == "adamw": optimizer.load_state_dict({"optimizers": [old["optimizer_state_dict"]]})
     return model.train(), optimizer, Schedule(optimizer, args, step), step, best_loss
@@ -241,12 +251,14 @@ class StopSignal:
 MAY_CHANGE = {"max_steps", "print_every", "log_every", "device", "run_dir", "resume", "preset", "sample_only", "local_checkpoint_path", "load_from_run_id",
               "wandb_project", "wandb_entity", "wandb_run_name", "wandb_api_key"}
 
-def start_or_resume(config: Config, folder: Path) -> tuple: # (model, optimizer, schedule, step, best_loss)
+def start_or_resume(config: Config, folder: Path) -> tuple: # (model, optimizer, schedule, step, best_loss, pending)
     "What a run begins with. Raises `CursiveError` if the folder holds another run, or none to resume."
     state_path = folder/"state.pt"
     if not config.resume:
         if state_path.exists(): raise CursiveError(f"{folder} already holds a run; add --resume to go on with it, or choose another --run_dir.")
-        return get_checkpoint(config)
+        model = get_checkpoint(config, sample_only=False)[0]
+        optimizer = make_optimizer(model, config)
+        return model, optimizer, Schedule(optimizer, config), 0, None, []
     if not state_path.exists(): raise CursiveError(f"{folder} holds no run to resume; leave --resume out to start one.")
     state = load_state(state_path)
     ours = to_dict(config)
@@ -258,7 +270,7 @@ def start_or_resume(config: Config, folder: Path) -> tuple: # (model, optimizer,
     schedule = Schedule(optimizer, config, state["step"])
     optimizer.load_state_dict(state["optimizer"])
     schedule.apply()
-    return model.train(), optimizer, schedule, state["step"], state["best_loss"]
+    return model.train(), optimizer, schedule, state["step"], state["best_loss"], state["pending"]
 
 # %% ../nbs/09_train.ipynb #3d813058
 EVALUATED = 256  # held-out samples at each evaluation
@@ -269,55 +281,72 @@ def train(
     "Train until `max_steps`, or until stopped, keeping everything in `config.run_dir`. Raises `CursiveError`."
     from tqdm.auto import tqdm
     folder = Path(config.run_dir)
+    model, optimizer, schedule, step, best, pending = start_or_resume(set_sizes(config), folder)
     training, held_out = create_datasets(config)
-    model, optimizer, schedule, step, best = start_or_resume(set_sizes(config, training), folder)
     device = model.lm_head.weight.device
     test_samples = [held_out.sample(i) for i in range(min(EVALUATED, len(held_out)))]
     metrics = read_metrics(folder, step) if config.resume else []
+    pending = [torch.tensor(p, device=device) for p in pending]    # (loss, gradient norm) of steps that are in no line of metrics yet
     save_config(config, folder/"config.json")
 
     def log(**row):
         metrics.append(row)
         write_atomic(folder/"metrics.jsonl", "".join(json.dumps(r) + "\n" for r in metrics))
 
-    def checkpoint():
+    def finite(loss: float) -> float:
+        if not math.isfinite(loss): raise CursiveError(f"The loss became {loss} before step {step}; start again in another --run_dir with a lower --learning_rate.")
+        return loss
+
+    def values() -> list:                                          # here a GPU is waited for
+        rows = torch.stack(pending).tolist() if pending else []
+        for loss, _ in rows: finite(loss)
+        return rows
+
+    def save(loss: float | None):
+        save_state(folder/"state.pt", model, optimizer, step, best, values())
+        save_model(model, folder/"last.safetensors", step, loss)
+
+    def evaluate():
         nonlocal best
-        loss = score_samples(model, test_samples, held_out).per_token
+        loss = finite(score_samples(model, test_samples, held_out).per_token)
+        values()
         log(step=step, test_loss=loss)
         if best is None or loss < best:
             best = loss
             save_model(model, folder/"best.safetensors", step, loss)
-        save_model(model, folder/"last.safetensors", step, loss)
-        save_state(folder/"state.pt", model, optimizer, step, best)
+        save(loss)
         for do_sample in (False, True): save_samples(model, held_out, 2, do_sample, folder/"samples", f"step_{step:06d}_")
-        figure, _ = plot_metrics(metrics)
-        figure.savefig(folder/".loss.png", dpi=120); os.replace(folder/".loss.png", folder/"loss.png")
+        picture = io.BytesIO()
+        plot_metrics(metrics)[0].savefig(picture, format="png", dpi=120)
+        write_atomic(folder/"loss.png", picture.getvalue())
         bar.set_postfix_str(f"test {loss:.3f}")
 
-    losses, norms, tokens, since = [], [], 0, time.perf_counter()
+    steps, tokens, since = 0, 0, time.perf_counter()               # since the last line of metrics or evaluation
     with StopSignal() as stop, tqdm(total=config.max_steps, initial=step, unit="step", dynamic_ncols=True, desc=str(folder)) as bar:
         if not config.resume: save_state(folder/"state.pt", model, optimizer, step, best)
         while step < config.max_steps and not stop.received:
-            x, c, y = (t.to(device, non_blocking=True) for t in batch(training, step))
-            _, loss = model(x, c, y)
+            x, c, y = batch(training, step)
+            tokens += int((y != model.pad).sum())
+            _, loss = model(*(t.to(device, non_blocking=True) for t in (x, c, y)))
             optimizer.zero_grad()
             loss.backward()
-            norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip or math.inf))
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip or math.inf)
             optimizer.step()
             schedule.step()
-            losses.append(loss.detach())
-            tokens += y.numel()
-            step += 1
+            pending.append(torch.stack([loss.detach(), norm]))
+            step, steps = step + 1, steps + 1
             bar.update()
             if step % config.print_every == 0 or step == config.max_steps:
-                mean = torch.stack(losses).mean().item()
-                if not math.isfinite(mean): raise CursiveError(f"The loss became {mean} before step {step}; lower the learning rate and start again, or resume from {folder}.")
+                mean_loss, mean_norm = torch.tensor(values(), dtype=torch.float64).mean(0).tolist()
                 seconds = time.perf_counter() - since
-                log(step=step, train_loss=mean, learning_rate=schedule.get_last_lr()[-1], grad_norm=torch.stack(norms).mean().item(),
-                    seconds_per_step=seconds/len(losses), tokens_per_second=tokens/seconds)
-                losses, norms, tokens, since = [], [], 0, time.perf_counter()
-            if step % config.log_every == 0 or step == config.max_steps: checkpoint()
+                log(step=step, train_loss=mean_loss, learning_rate=schedule.get_last_lr()[-1], grad_norm=mean_norm,
+                    seconds_per_step=seconds/steps, tokens_per_second=tokens/seconds)
+                pending, steps, tokens, since = [], 0, 0, time.perf_counter()
+            if step % config.log_every == 0:
+                evaluate()
+                steps, tokens, since = 0, 0, time.perf_counter()
         if stop.received:
-            save_state(folder/"state.pt", model, optimizer, step, best)
+            save(None)
             bar.write(f"Stopped by {stop.received} at step {step}; everything is saved. Go on with: cursive train --resume --run_dir {folder}")
-    return Run(folder, model.eval(), metrics, finished=step >= config.max_steps)
+        elif not any(r["step"] == step and "test_loss" in r for r in metrics): evaluate()
+    return Run(folder, model.eval(), metrics, finished=not stop.received)

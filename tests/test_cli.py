@@ -45,7 +45,8 @@ def test_respelling_a_saved_page(cursive, tmp_path):
 @pytest.mark.parametrize("args, says", [
     (["write"], "Give a text"), (["write", "a", "--file", "b"], "one of them"), (["write", "5 €"], "'€'"), (["write", " "], "nothing to write"), (["write", "a", "-o", "a.gif"], "svg, png, pdf, json"),
     (["write", "a", "-o", "no/dir/\0"], "ending"), (["write", "--file", "missing.txt"], "missing.txt"), (["write", "a", "--checkpoint", "x.safetensors"], "no checkpoint x.safetensors"),
-    (["write", "a", "--temperature", "0"], "temperature"), (["write", "a", "--width", "-1"], "width"), (["write", "a", "--seed", "-1"], "seed"), (["write", "a", "--respell", "1"], "belong together"),
+    (["write", "a", "--temperature", "0"], "temperature"), (["write", "a", "--width", "-1"], "width"), (["write", "a", "--seed", "-1"], "seed"), (["write", "--respell", "1"], "belong together"), (["write", "a", "--respell", "1", "--from", "a.json"], "leave the text out"), (["write", "a", "--slant", "nan"], "slant"), (["write", "a", "--temperature", "inf"], "temperature"),
+    (["write", "a", "--checkpoint", "c" * 5000], "no checkpoint"),
     (["write", "--respell", "x", "--from", "t.json"], "t.json"), (["write", "x" * 60], "50 characters"), (["write", "a", "--tempreature", "1"], "tempreature"),
     (["train", "--n_layers", "3"], "n_layer"), (["train", "--dataset_name", "nothing"], "no word bank"), (["train", "--resume", "--run_dir", "none"], "none"),
     (["eval", "--dataset", "nothing"], "no word bank"), (["eval", "--dataset", "embedded", "--num_words", "0"], "num_words"), (["data", "nothing.json"], "no word bank"), (["bench", "speed"], "data, sample, train"),
@@ -58,6 +59,23 @@ def test_bad_input_is_one_sentence_and_exit_code_2(cursive, tmp_path, args, says
     assert last.startswith(("cursive: ", "cursive ")) and paths(tmp_path) == []
 
 
+def test_an_original_checkpoint_writes(cursive, shared, tmp_path):
+    done = cursive("write", "so", "--checkpoint", shared / "fixtures/upstream_checkpoint.pt", "-o", "a.svg")
+    assert done.returncode == 0 and (tmp_path / "a.svg").exists(), done.stderr
+
+
+def test_nothing_to_train_is_fine(cursive):
+    done = cursive("train", "--preset", "debug", "--dataset_name", "embedded", "--max_steps", "0", "--run_dir", "run")
+    assert done.returncode == 0 and "test loss" in done.stdout, done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, which Linux has")
+def test_output_that_cannot_be_written_is_said(tmp_path):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*CURSIVE, "data", "embedded"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"})
+    assert done.returncode == 2 and "No space left" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_bad_bytes_on_standard_input(tmp_path):
     done = subprocess.run([*CURSIVE, "write", "-"], input=b"\xff\xfe", capture_output=True, cwd=tmp_path)
     assert done.returncode == 2 and b"UTF-8" in done.stderr
@@ -68,17 +86,19 @@ def test_folded_characters_are_noticed_once(cursive):
     assert done.returncode == 0 and len(done.stderr.strip().splitlines()) == 1 and "ï as i" in done.stderr
 
 
-def test_a_reader_that_leaves_early_is_no_error(tmp_path):
-    process = subprocess.Popen([*CURSIVE, "write", "many a brave soul " * 3], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
+@pytest.mark.parametrize("command", [["write", "many a brave soul"], ["data", "embedded"]], ids=str)
+def test_a_reader_that_leaves_early_is_no_error(tmp_path, command):
+    process = subprocess.Popen([*CURSIVE, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"})
     process.stdout.close()
-    assert process.wait(120) == 141 and b"Traceback" not in process.stderr.read()
+    assert process.wait(120) == 141 and process.stderr.read() == b""
 
 
 def test_ctrl_c_leaves_nothing_half_written(tmp_path):
-    process = subprocess.Popen([*CURSIVE, "write", "hurrying down to Hades " * 2000, "-o", "a.svg"], stderr=subprocess.PIPE, cwd=tmp_path, text=True)
-    time.sleep(6)
+    process = subprocess.Popen([*CURSIVE, "write", "“hurrying” down to Hades " * 2000, "-o", "a.svg"], stderr=subprocess.PIPE, cwd=tmp_path, text=True)
+    said = process.stderr.readline()                                 # the notice about the quotes: it has begun
+    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    said += process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "stopped" in said and "Traceback" not in said and paths(tmp_path) == []
 
 

@@ -56,6 +56,20 @@ def test_assignments_are_checked():
     assert type(c.learning_rate) is float
 
 
+def test_presets_suggest_too():
+    with pytest.raises(ConfigError, match="Did you mean 'n_layer'"): preset(n_layers=3)
+
+
+def test_resuming_starts_from_the_runs_own_config(tmp_path, capsys):
+    save_config(preset("debug", seed=9, resume=True, run_dir=str(tmp_path)), tmp_path / "config.json")
+    c = get_all_args(argv=["--resume", "--run_dir", str(tmp_path), "--max_steps", "7"])
+    assert (c.seed, c.n_layer, c.max_steps, c.resume) == (9, 2, 7, True)
+    assert not load_config(tmp_path / "config.json").resume
+    for argv, says in (["--resume", "--run_dir", "nowhere"], "no run to resume"), (["--config", str(tmp_path / "config.json"), "--preset", "paper"], "two ways"):
+        with pytest.raises(SystemExit): get_all_args(argv=argv)
+        assert says in capsys.readouterr().err
+
+
 def test_saved_and_loaded(tmp_path):
     c = preset("paper", wandb_api_key="secret", seed=3)
     path = save_config(c, tmp_path / "c.json")

@@ -49,7 +49,7 @@ BAD = {
     "pen of 2": ({**ITEM, "points": [[0, 0, 2]]}, "pen_down"), "pen never down": ({**ITEM, "points": [[0, 0, 0]]}, "never down"),
     "empty text": (meta(asciiSequence=" "), "asciiSequence"), "text missing": (meta(asciiSequence=None), "asciiSequence"),
     "no aspect": (meta(aspectRatio=None), "aspectRatio"), "zero aspect": (meta(aspectRatio=0), "aspectRatio"), "nan aspect": (meta(aspectRatio=float("nan")), "aspectRatio"),
-    "author a number": (meta(author=3), "author"), "page of one": (meta(page=[1]), "page"),
+    "text unprintable": (meta(asciiSequence="\ud800"), "printed"), "author a number": (meta(author=3), "author"), "page of one": (meta(page=[1]), "page"),
 }
 
 
@@ -76,7 +76,7 @@ def test_no_json_breaks_the_loader(tmp_path, items):
 
 
 @pytest.mark.parametrize("content, says", [(b"{", "not JSON"), (b"\xff\xfe\x00", "not JSON"), (b"[]", "list of words"), (b'{"a": 1}', "list of words"), (b"[" * 100_000, "nested"),
-                                           (b"PK\x03\x04 broken", "not JSON")])
+                                           (b"PK\x03\x04 broken", "not JSON"), (b"[" + b"9" * 5000 + b"]", "not JSON|cannot be used")])
 def test_bad_files(tmp_path, content, says):
     (tmp_path / "b.json").write_bytes(content)
     with pytest.raises(CursiveError, match=says): load_bank(str(tmp_path / "b.json"))
@@ -106,6 +106,7 @@ def test_banks_merge(tmp_path):
 def test_names(tmp_path, monkeypatch):
     with pytest.raises(CursiveError, match="Did you mean 'bigbank_3500'"): find_bank("bigbank3500")
     bank(tmp_path, [ITEM], "mine.json")
+    with pytest.raises(CursiveError, match="no word bank"): find_bank("x" * 5000)
     monkeypatch.setenv("CURSIVE_DATA", str(tmp_path))
     assert len(load_bank("mine").words) == 1
 
@@ -189,7 +190,7 @@ def test_samples_depend_on_seed_and_number_alone():
     with pytest.raises(IndexError): a[len(a)]
 
 
-def test_half_a_million_samples_cost_nothing():
+def test_half_a_million_samples_are_there_without_being_made():
     train, _ = make(num_words=4, train_size=497_000)
     assert len(train) == 497_000
     assert len(train.decode_text(train[496_999][1]).split()) == 4
@@ -228,6 +229,15 @@ def test_long_samples_lose_whole_words():
         shorter += len(words) < 6
     assert shorter > 0 and all(len(full.sample(i)[1].split()) <= 6 for i in range(5))
     with pytest.raises(CursiveError, match="max_seq_length"): make(max_seq_length=16)
+
+
+def test_ink_that_was_never_lifted_is(tmp_path):
+    assert load_bank(bank(tmp_path, [{**ITEM, "points": ITEM["points"][:2]}])).words[0].points[-1].tolist() == pytest.approx([0.06, 0.01, 0])
+
+
+def test_words_of_a_sample_differ():
+    d, _ = make(num_words=4)
+    assert all(len(set(d.choose(i, 4))) == 4 for i in range(200))
 
 
 def test_words_of_a_sample_share_their_author():

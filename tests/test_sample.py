@@ -10,7 +10,7 @@ from cursivetransformer.config import CursiveError, preset
 from cursivetransformer.data import create_datasets
 from cursivetransformer.ink import slant, strokes
 from cursivetransformer.model import Transformer
-from cursivetransformer.render import on_page
+from cursivetransformer.render import on_page, to_svg
 from cursivetransformer.sample import (
     GenerationParams, Grammar, bound, choose_tokens, decode, generate, generate_paragraph, generate_words, layout, make_group, plot_paragraph, respell,
     save_samples, word_offsets_to_points, write,
@@ -40,7 +40,7 @@ def test_even_an_untrained_model_ends_every_word(options):
     model = make(**options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ink = generate_words(model, ["ab", "c", "def"], GenerationParams(temperature=1.5, n_at_a_time=2))
+        ink = generate_words(model, ["ab", "c", "def"], GenerationParams(temperature=1.5, n_at_a_time=2, num_steps=2000))
     k = stroke_tokenizer(model.config.tokenizer).tokens_per_point
     for word, points in zip(["ab", "c", "def"], ink): assert 1 <= len(points) <= bound(word, k) // k + 1
 
@@ -66,6 +66,24 @@ def test_a_seed_gives_the_same_ink_whatever_the_batch(default, monkeypatch):
         np.testing.assert_allclose(a, b, atol=1e-9)
     other = generate_words(default, WORDS[:6], dataclasses.replace(params, seed=12))
     assert not any(len(a) == len(b) and np.allclose(a, b) for a, b in zip(together, other))
+
+
+def test_a_word_that_is_cut_off_does_not_hang_on_to_the_next(default):
+    with pytest.warns(UserWarning, match="no end"): page = write("goddess it", default, num_steps=30)
+    assert to_svg(page).count("M") == sum(len(strokes(w.points)) for w in page) >= 2
+    assert all(w.points[-1, 2] == 0 for w in page)
+
+
+@pytest.mark.parametrize("bad", [dict(temperature=0.0), dict(temperature=float("inf")), dict(temperature=float("nan")), dict(top_p=0.0), dict(top_k=0), dict(seed=-1), dict(num_steps=1),
+                                 dict(n_at_a_time=0), dict(slant=float("nan")), dict(sentence_line_width=0.0)], ids=str)
+def test_parameters_that_cannot_be_written_with_are_named(default, bad):
+    with pytest.raises(CursiveError, match=next(iter(bad))): write("a", default, **bad)
+
+
+def test_folding_may_change_the_number_of_words(default):
+    with pytest.warns(UserWarning): offsets = generate_paragraph(default, None, "a well-known man", GenerationParams())
+    fig, ax = plot_paragraph(offsets, "a well-known man", show_indices=True)
+    assert len(offsets) == len(ax.texts) == len(word_offsets_to_points(offsets, GenerationParams(), "a well-known man".split())) == 4
 
 
 def test_global_random_state_is_left_alone(default):
@@ -186,7 +204,7 @@ def test_a_style_word_is_continued(default):
     plain = generate_words(default, ["one", "two"], GenerationParams(seed=1))
     styled = generate_words(default, ["one", "two"], GenerationParams(seed=1, warmup_sample_ix=3), test)
     assert not np.array_equal(plain[0], styled[0]) and len(styled) == 2
-    with pytest.raises(CursiveError, match="dataset"): generate_words(default, ["one"], GenerationParams(warmup_sample_ix=3))
+    assert len(generate_words(default, ["one"], GenerationParams(warmup_sample_ix=3))) == 1      # from the embedded bank
 
 
 def test_generate_grows_to_the_length_asked_for(default):
@@ -212,14 +230,14 @@ def test_generate_slides_its_window_when_learned_positions_run_out():
     assert torch.equal(out, plain)
 
 
-def test_an_original_model_writes_with_a_dataset_and_says_that_it_needs_one(shared):
+def test_an_original_model_writes_with_a_style_word_of_a_dataset_or_of_the_embedded_bank(shared):
     model, _ = load_original(shared / "fixtures/upstream_checkpoint.pt")
     _, test = create_datasets(preset("paper", dataset_name="embedded", max_seq_length=256, test_size=20))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        offsets = generate_paragraph(model, test, "so it", GenerationParams(num_steps=250))
-    assert len(offsets) == 2 and all(o.shape[1] == 3 for o in offsets)
-    with pytest.raises(CursiveError, match="dataset"): generate_paragraph(model, None, "so it", GenerationParams())
+        for dataset in test, None:
+            offsets = generate_paragraph(model, dataset, "so it", GenerationParams(num_steps=250))
+            assert len(offsets) == 2 and all(o.shape[1] == 3 for o in offsets)
 
 
 def test_paragraphs_as_the_original_hands_them_around(default, tmp_path):

@@ -83,7 +83,9 @@ def test_words_come_apart_as_they_were_joined(tokenizer, words):
 def test_specs_make_the_same_tokenizer(tokenizer):
     again = stroke_tokenizer(json.loads(json.dumps(tokenizer.spec())))
     assert type(again) is type(tokenizer)
-    with pytest.raises(ConfigError, match="differs"): stroke_tokenizer({**tokenizer.spec(), "vocab_size": 999})
+    assert [len(e) for e in tokenizer.spec()["edges"]] == [len(e) for e in tokenizer.edges]
+    for change in {"vocab_size": 999}, {"edges": []}:
+        with pytest.raises(ConfigError, match="not the one"): stroke_tokenizer({**tokenizer.spec(), **change})
     with pytest.raises(ConfigError, match="polar, cartesian"): stroke_tokenizer("hex")
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import signal
@@ -51,8 +52,36 @@ def test_resuming_is_as_if_nothing_had_happened(tmp_path, optimizer):
     for a, b in zip(one.model.state_dict().values(), two.model.state_dict().values()): assert torch.equal(a, b)
 
 
+def test_a_stop_between_two_lines_of_metrics_changes_nothing(tmp_path, monkeypatch):
+    from cursivetransformer import train as module
+    config = lambda name, **more: preset("debug", dataset_name="embedded", print_every=4, log_every=100, max_steps=12, run_dir=str(tmp_path / name), **more)
+    one = train(config("one"))
+    plain_batch = module.batch
+    def stop_at_six(dataset, step):
+        if step == 5: os.kill(os.getpid(), signal.SIGINT)
+        return plain_batch(dataset, step)
+    monkeypatch.setattr(module, "batch", stop_at_six)
+    stopped = train(config("two"))
+    assert not stopped.finished and torch.load(tmp_path / "two/state.pt", weights_only=True)["step"] == 6
+    assert load_checkpoint(tmp_path / "two", "cpu").config.n_layer == 2              # there is something to write with already
+    monkeypatch.setattr(module, "batch", plain_batch)
+    assert losses(train(config("two", resume=True))) == losses(one)
+
+
+def test_fine_tuning_takes_the_checkpoints_shape_and_can_be_resumed(whole, shared, tmp_path):
+    more = dict(**FAST, seed=5, run_dir=str(tmp_path / "tuned"))
+    config = preset("paper", **{**more, "batch_size": 2}, max_steps=2, local_checkpoint_path=str(whole.folder / "best.safetensors"))
+    tuned = train(config)
+    assert (tuned.model.config.n_layer, tuned.model.config.start_token, tuned.model.config.seed) == (2, True, 5)
+    resumed = train(dataclasses.replace(load_config(tmp_path / "tuned/config.json"), resume=True, max_steps=4))
+    assert resumed.finished and resumed.metrics[-1]["step"] == 4
+    old = preset("debug", **{**more, "run_dir": str(tmp_path / "old")}, max_steps=2, local_checkpoint_path=str(shared / "fixtures/upstream_checkpoint.pt"))
+    model = train(old).model
+    assert (model.config.positions, model.config.start_token, model.config.mask_context, model.config.max_seq_length) == ("learned", False, False, 256)
+
+
 def start(tmp_path, name, *more):
-    return subprocess.Popen([*CURSIVE, "train", "--preset", "debug", "--dataset_name", "embedded", "--print_every", "1", "--log_every", "5", "--max_steps", "400", "--run_dir", name, *more],
+    return subprocess.Popen([*CURSIVE, "train", "--preset", "debug", "--dataset_name", "embedded", "--print_every", "1", "--log_every", "5", "--max_steps", "4000", "--schedule", "step", "--run_dir", name, *more],
                             cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
@@ -93,7 +122,8 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_with_the_same_losses(tmp_
                              env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert resumed.returncode == 0, resumed.stderr
     after = {r["step"]: r["train_loss"] for r in read_metrics(tmp_path / "run") if "train_loss" in r}
-    assert list(after) == list(range(1, max(before) + 2)) and max(before) > at      # some steps were done twice
+    assert list(after) == list(range(1, max(before) + 2)) and max(before) > at      # some steps were done twice,
+    assert all(after[s] == before[s] for s in before)                               # with the same losses: the rate is constant for so long
 
 
 def test_runs_are_not_overwritten_and_resume_needs_one(whole, tmp_path):
@@ -134,7 +164,7 @@ def test_muon_equals_going_matrix_by_matrix():
 
 def test_schedules():
     c = lambda **k: preset(max_steps=1000, **k)
-    assert rate_factor(500, c()) == 1 and rate_factor(800, c()) == pytest.approx(0.5) and rate_factor(999, c()) < 0.01 and rate_factor(0, c()) < 0.2
+    assert rate_factor(300, c()) == 1 and rate_factor(700, c()) == pytest.approx(0.5) and rate_factor(999, c()) < 0.01 and rate_factor(0, c()) < 0.2
     assert rate_factor(500, c(schedule="cosine")) == pytest.approx(0.5)
     assert [rate_factor(s, c(schedule="step", step_lr_every=10, lr_decay=0.5)) for s in (0, 9, 10, 25)] == [1, 1, 0.5, 0.25]
 
@@ -170,9 +200,7 @@ def test_words_a_model_cannot_take_are_named(default):
 
 
 def test_get_checkpoint(shared, whole):
-    c = preset("paper", dataset_name="embedded", max_seq_length=256, device="cpu")
-    train_set, _ = create_datasets(c)
-    set_sizes(c, train_set)
+    c = set_sizes(preset("paper", dataset_name="embedded", max_seq_length=256, device="cpu"))
     model, optimizer, scheduler, step, best = get_checkpoint(c)
     assert step == 0 and best is None and optimizer.param_groups[0]["lr"] == 0.01 and scheduler.get_last_lr() == [0.01]
     c.local_checkpoint_path = str(shared / "fixtures/upstream_checkpoint.pt")
