@@ -51,8 +51,11 @@ class Cache:
         self.length = 0   # tokens in it so far
 
     def keep(self, rows: torch.Tensor):
-        "Go on with some rows only, (K,) indices: the others have ended."
-        self.k, self.v = self.k[:, rows], self.v[:, rows]
+        "Go on with some rows only, (K,) rising indices: the others have ended."
+        for name in "k", "v":                              # move what is used to the front, and keep the memory
+            table = getattr(self, name)
+            table[:, :len(rows), :, :self.length] = table[:, rows, :, :self.length]
+            setattr(self, name, table[:, :len(rows)])
         self.cross = [(k[rows], v[rows]) for k, v in self.cross]
         if self.context_mask is not None: self.context_mask = self.context_mask[rows]
 

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['FEWEST_STEPS', 'BOUND_PER_CHARACTER', 'BOUND_PER_WORD', 'SHORTEST', 'TRIES', 'BATCH_ROWS', 'AUTHOR',
-           'GenerationParams', 'Grammar', 'choose_tokens', 'Group', 'bound', 'decode', 'style_word', 'style_dataset',
-           'make_group', 'reach', 'generate_words', 'layout', 'split_text', 'write', 'respell', 'line_starts',
-           'generate', 'generate_helper_fn', 'generate_paragraph', 'word_offsets_to_points', 'plot_paragraph',
-           'save_samples']
+           'GenerationParams', 'Grammar', 'choose_tokens', 'Group', 'bound', 'encode_contexts', 'most_steps', 'decode',
+           'style_word', 'style_dataset', 'make_group', 'reach', 'generate_words', 'layout', 'split_text', 'write',
+           'respell', 'line_starts', 'generate', 'generate_helper_fn', 'generate_paragraph', 'word_offsets_to_points',
+           'plot_paragraph', 'save_samples']
 
 # %% ../nbs/08_sample.ipynb #71f3328f
 import dataclasses, os, textwrap, warnings, zlib
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from .checkpoint import load_checkpoint
 from .config import CursiveError
-from .data import StrokeDataset, load_bank, prepare, sample_rng
+from .data import StrokeDataset, load_bank, pad_stack, prepare, sample_rng
 from .ink import LINE_START, Augmentation, Word, deslant, offsets_to_strokes, strokes_to_offsets
 from .model import Cache, Transformer
 from .render import on_page, plot_words, save_page
@@ -114,80 +114,77 @@ def bound(word: str, tokens_per_point: int) -> int: # tokens
     "How long a word may become."
     return (BOUND_PER_WORD + BOUND_PER_CHARACTER*len(word))*tokens_per_point//2
 
+def encode_contexts(model: Transformer, groups: list) -> torch.Tensor: # (B, S) characters, 0 is padding
+    "What each row reads. Models that do not mask character padding need it in full."
+    characters = CharTokenizer(model.config.alphabet, model.config.context_block_size)
+    width = max(len(g.context) for g in groups) if model.config.mask_context else characters.max_length
+    return pad_stack([characters.encode(g.context) for g in groups], width, CharTokenizer.PAD)
+
+def most_steps(model: Transformer, groups: list, limits: torch.Tensor, params: GenerationParams) -> int:
+    "How many tokens the rows may take, whatever happens. Raises `CursiveError` if the prompt leaves no room."
+    given = len(groups[0].prompt)
+    most = min(int(limits.sum(1).max()) + 2*limits.shape[1], max(FEWEST_STEPS, params.num_steps - given))
+    if model.config.positions == "learned": most = min(most, model.config.block_size - given)
+    if most < FEWEST_STEPS: raise CursiveError(f"The style word takes nearly all of the {model.config.block_size} tokens that the model can hold; choose another warmup_sample_ix.")
+    return most
+
+# %% ../nbs/08_sample.ipynb #ba003a85
 @torch.no_grad()
 def decode(
     model: Transformer,
     groups: list, # of `Group` with prompts of the same length
     params: GenerationParams,
 ) -> list: # a group: list of (tokens, whether the word ended by itself); words after one that did not are missing
-    "Write groups of words in one batch."
+    "Write groups of words in one batch. Raises `CursiveError` if the prompt leaves no room."
     tokenizer, device = stroke_tokenizer(model.config.tokenizer), model.lm_head.weight.device
-    characters = CharTokenizer(model.config.alphabet, model.config.context_block_size)
     grammar, k = Grammar(tokenizer, device), tokenizer.tokens_per_point
-    width = max(len(g.context) for g in groups) if model.config.mask_context else characters.max_length
-    context = torch.zeros(len(groups), width, dtype=torch.long)
-    for row, g in zip(context, groups): row[:len(g.context)] = torch.from_numpy(characters.encode(g.context))
-    bounds = [[bound(w, k) for w in g.words] for g in groups]
+    limits = pad_stack([np.array([bound(w, k) for w in g.words]) for g in groups], max(len(g.words) for g in groups), 0).to(device)
+    last_word = torch.tensor([len(g.words) - 1 for g in groups], device=device)
     prompt = torch.from_numpy(np.stack([g.prompt for g in groups])).to(device)
-    longest = min(max(sum(b) + 2*len(b) for b in bounds), max(FEWEST_STEPS, params.num_steps - prompt.shape[1]))
-    if model.config.positions == "learned": longest = min(longest, model.config.block_size - prompt.shape[1])
-    if longest < FEWEST_STEPS: raise CursiveError(f"The style word takes nearly all of the {model.config.block_size} tokens that the model can hold; choose another warmup_sample_ix.")
-    uniform = torch.from_numpy(np.stack([sample_rng(*g.key).random(longest) for g in groups])).to(device)
+    steps = most_steps(model, groups, limits, params)
+    uniform = torch.from_numpy(np.stack([sample_rng(*g.key).random(steps) for g in groups])).to(device)
+    written = torch.full((len(groups), steps), tokenizer.END, device=device)
+    finished = torch.zeros(len(groups), dtype=torch.bool, device=device)
 
-    cache = Cache(model, context.to(device), prompt.shape[1] + longest)
+    rows = torch.arange(len(groups), device=device)      # which group each row of the batch writes; rows that end leave the batch
+    state, word, taken = (torch.zeros_like(rows) for _ in range(3))   # of the grammar; which word it is at; tokens of that word so far
+    cache = Cache(model, encode_contexts(model, groups).to(device), prompt.shape[1] + steps)
     logits = model.advance(prompt, cache)
-    n_words = torch.tensor([len(g.words) for g in groups], device=device)
-    limit = torch.zeros(len(groups), int(n_words.max()), dtype=torch.long)
-    for row, b in zip(limit, bounds): row[:len(b)] = torch.tensor(b)
-    limit = limit.to(device)
-    rows = torch.arange(len(groups), device=device)               # which group each row of the cache still writes
-    state, word, taken = (torch.zeros_like(rows) for _ in range(3))
-    written = torch.full((len(groups), longest), tokenizer.END, device=device)
-    failed = torch.zeros(len(groups), dtype=torch.bool, device=device)
-    for step in range(longest):
+    for step in range(steps):
         token = choose_tokens(logits + grammar.mask[state], uniform[rows, step], params)
         written[rows, step] = token
-        last = word[rows] == n_words[rows] - 1
-        ended = (state == grammar.LAST) & ((token == tokenizer.END) | (token == tokenizer.WORD))
-        second = state == grammar.GAP
-        after = grammar.after[token]
-        may_end = (after < 0) & (taken[rows] + 1 >= SHORTEST*k)
-        state = torch.where(may_end, torch.where(last, grammar.LAST, grammar.MORE), after.clamp_min(0))
-        state[(token == tokenizer.WORD) & ~second & ~ended] = grammar.GAP
-        word[rows] += second.long()
-        taken[rows] = torch.where(second, 0, taken[rows] + 1)
-        over = (taken[rows] >= limit[rows, word[rows]]) & ~ended
-        failed[rows[over]] = True
-        going = ~(ended | over)
-        if step == longest - 1: failed[rows[going]] = True
-        done = len(going) - int(going.sum())
-        if done == len(going) or step == longest - 1: break
-        if done:
+        ended = (state == grammar.LAST) & (token >= tokenizer.n_bins)
+        opened = (state == grammar.MORE) & (token == tokenizer.WORD)
+        closed = state == grammar.GAP
+        after, taken = grammar.after[token], taken + 1
+        may_end = (after < 0) & (taken >= SHORTEST*k)
+        state = torch.where(may_end, torch.where(word == last_word[rows], grammar.LAST, grammar.MORE), after.clamp_min(0))
+        state[opened] = grammar.GAP
+        word, taken = word + closed.long(), taken.masked_fill(closed, 0)
+        finished[rows] = ended
+        going = ~ended & (taken < limits[rows, word])
+        if not going.all():
             keep = going.nonzero()[:, 0]
-            rows, state, token = rows[keep], state[keep], token[keep]
+            rows, token, state, word, taken = rows[keep], token[keep], state[keep], word[keep], taken[keep]
             cache.keep(keep)
+        if not len(rows) or step == steps - 1: break
         logits = model.advance(token[:, None], cache)
-    out = []
-    for g, tokens, cut in zip(groups, written.cpu().numpy(), failed.tolist()):
-        pieces = tokenizer.split(np.append(tokens, tokenizer.END))[:len(g.words)]
-        out.append([(p, not cut or p is not pieces[-1]) for p in pieces])
-    return out
+    pieces = [tokenizer.split(np.append(t, tokenizer.END))[:len(g.words)] for g, t in zip(groups, written.cpu().numpy())]
+    return [[(p, done or p is not words[-1]) for p in words] for words, done in zip(pieces, finished.tolist())]
 
-# %% ../nbs/08_sample.ipynb #e0567104
+# %% ../nbs/08_sample.ipynb #3a9a314f
 TRIES = 4        # for a word that runs away; the last one is greedy
 BATCH_ROWS = 64  # groups decoded together: more gains nothing on a CPU, and memory stays bounded
 
 def style_word(model: Transformer, dataset: StrokeDataset | None, params: GenerationParams) -> Word | None:
     "The word of a dataset that sets the style: bent as the test words are. None if the model needs none and none is asked for."
     if params.warmup_sample_ix is None and model.config.start_token: return None
-    bend = Augmentation(fraction=dataset.config.downsample_mean)
-    if params.warmup_sample_ix is not None:
-        word = dataset.words[dataset.choose(params.warmup_sample_ix % len(dataset), dataset.config.num_words)[0]]
-        return dataclasses.replace(word, points=bend(word.points))
-    for i in sample_rng(params.seed, 2).permutation(len(dataset.words)):      # any word that leaves most of the room to what is to be written
-        word = dataclasses.replace(dataset.words[i], points=bend(dataset.words[i].points))
-        if 4*len(word.points)*dataset.tokenizer.tokens_per_point <= model.config.block_size and len(word.text) <= 10: return word
-    raise CursiveError("None of the dataset's words is short enough to begin with; give one with shorter words.")
+    if params.warmup_sample_ix is not None: index = dataset.choose(params.warmup_sample_ix % len(dataset), dataset.config.num_words)[0]
+    else:                                                          # one of the shorter half, to leave room for what is to be written
+        order = np.argsort(dataset.lengths, kind="stable")
+        index = order[sample_rng(params.seed, 2).integers((len(order) + 1)//2)]
+    word = dataset.words[index]
+    return dataclasses.replace(word, points=Augmentation(fraction=dataset.config.downsample_mean)(word.points))
 
 def style_dataset(model: Transformer) -> StrokeDataset:
     "Where style words come from if nobody says: the embedded bank."
@@ -213,7 +210,7 @@ def reach(previous: np.ndarray, offsets: np.ndarray) -> np.ndarray: # (N, 3) poi
     "The points of a word whose first offset comes from the last point of the word before it."
     return offsets_to_strokes(offsets) + previous[-1]*[1, 1, 0]
 
-# %% ../nbs/08_sample.ipynb #3a9a314f
+# %% ../nbs/08_sample.ipynb #929527df
 def generate_words(
     model: Transformer,
     words: list, # texts in the model's alphabet
@@ -253,7 +250,7 @@ def generate_words(
     if pending: warnings.warn("The model found no end for " + ", ".join(f"'{words[i]}' (word {i})" for [i] in pending) + "; cut off.", stacklevel=2)
     return [ink[i] for i in range(len(words))]
 
-# %% ../nbs/08_sample.ipynb #fcca95e9
+# %% ../nbs/08_sample.ipynb #822699b2
 def layout(
     words: list, # of `Word` with ink as `generate_words` gives it
     params: GenerationParams,
@@ -324,7 +321,7 @@ def line_starts(page: list) -> tuple:
     "Which words of a page begin a line."
     return tuple(i for i in range(1, len(page)) if page[i].page and page[i - 1].page and page[i].page[1] != page[i - 1].page[1])
 
-# %% ../nbs/08_sample.ipynb #8f4fa1d6
+# %% ../nbs/08_sample.ipynb #645464fa
 @torch.no_grad()
 def generate(
     model: Transformer,
@@ -354,7 +351,7 @@ def generate_helper_fn(model, dataset, word_list, params) -> list: # of (N, 3) o
     ink = generate_words(model, list(word_list), dataclasses.replace(params, n_at_a_time=len(word_list)), dataset)
     return [strokes_to_offsets(p, LINE_START) for p in ink]
 
-# %% ../nbs/08_sample.ipynb #645464fa
+# %% ../nbs/08_sample.ipynb #331faa8c
 def generate_paragraph(
     model: Transformer,
     dataset: StrokeDataset | None, # where style words come from
@@ -374,7 +371,7 @@ def generate_paragraph(
     page = respell(page, again, model, params, dataset)
     return [strokes_to_offsets(w.points, LINE_START) if i in again else o for i, (w, o) in enumerate(zip(page, word_list_offsets))]
 
-# %% ../nbs/08_sample.ipynb #331faa8c
+# %% ../nbs/08_sample.ipynb #cb08eb98
 def word_offsets_to_points(word_offsets: list, params: GenerationParams, word_list: list | None = None) -> list: # of (N, 3) points, one a word
     "Set words on lines: their points in page coordinates. The original guessed heights from `word_list`; here the offsets know them."
     return [on_page(w) for w in layout([Word("", offsets_to_strokes(o)) for o in word_offsets], params)]
