@@ -122,7 +122,7 @@ def load_original(
 
 # %% ../nbs/06_checkpoint.ipynb #3fc8fc76
 DEFAULT = (Path(__file__).parent if "__file__" in globals() else Path("../cursivetransformer"))/"default.safetensors"
-DEFAULT_SHA256 = "0d27ec57d5c8aaae5c7ac849ffb1f40a79cb855b5ded8ff36ada44d094c47eee"
+DEFAULT_SHA256 = "7a14f5d797af76e5ad08d2a3e898e321ddbdbec2cd417e00f4c334342935da4d"
 
 def pick_device(name: str = "auto") -> str: # what torch calls it
     "`auto` is a CUDA GPU if there is one, else the CPU. Raises `ConfigError` for a device that is not there."

@@ -201,7 +201,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--file", metavar="F", help="write the text in a file")
     p.add_argument("-o", "--output", action="append", metavar="OUT", help="out.svg, .png, .pdf or .json (a word bank, from which words can be respelled); may be given more than once; SVG to standard output if absent")
     p.add_argument("--seed", type=int, default=0, help="same seed, same ink [0]")
-    p.add_argument("--temperature", type=float, default=0.7, help="below 1 is neater, above 1 wilder [0.7]")
+    p.add_argument("--temperature", type=float, default=0.5, help="below 1 is neater, above 1 wilder [0.5]")
     p.add_argument("--width", type=float, default=8.0, help="length of a line in canvas heights of 25 mm [8]")
     p.add_argument("--slant", type=float, help="give every word this slant: 0 is upright, 0.5 leans right [as written]")
     p.add_argument("--margin", type=float, default=0.2, help="room around the ink in canvas heights [0.2]")

@@ -28,7 +28,7 @@ FEWEST_STEPS = 16  # tokens that a group of words must be allowed: less than the
 @dataclasses.dataclass
 class GenerationParams:
     "How to write. Lengths are in canvas heights; a capital is about 0.24 high."
-    temperature: float = 0.7 # below 1 is neater, above 1 wilder
+    temperature: float = 0.5 # below 1 is neater, above 1 wilder
     top_k: int | None = None # choose among the k likeliest tokens only
     top_p: float | None = None # choose among the likeliest tokens that have this much probability together
     do_sample: bool = True # False takes the likeliest token each time
@@ -223,7 +223,7 @@ def generate_words(
     "Write words. The ink of a group depends on the seed, its place and its salt alone. Raises `CursiveError` for a word too long."
     params.check()
     tokenizer, salt, size = stroke_tokenizer(model.config.tokenizer), salt or [0]*len(words), params.n_at_a_time
-    if dataset is None: dataset = style_dataset(model)
+    if dataset is None and not (model.config.start_token and params.warmup_sample_ix is None): dataset = style_dataset(model)
     style = style_word(model, dataset, params)
     pending = [list(range(i, min(i + size, len(words)))) for i in range(0, len(words), size)]
     ink = {}

@@ -8,7 +8,7 @@ __all__ = ['NEWTON_SCHULZ', 'WARMUP', 'DECAY', 'MAY_CHANGE', 'EVALUATED', 'ortho
            'get_checkpoint', 'Run', 'read_metrics', 'plot_metrics', 'StopSignal', 'start_or_resume', 'train']
 
 # %% ../nbs/09_train.ipynb #1bc01fce
-import dataclasses, io, json, math, os, signal, threading, time, types
+import dataclasses, io, json, math, os, signal, sys, threading, time, types
 from pathlib import Path
 import torch
 from .checkpoint import load_checkpoint, load_original, load_state, pick_device, save_model, save_state
@@ -347,6 +347,6 @@ def train(
                 steps, tokens, since = 0, 0, time.perf_counter()
         if stop.received:
             save(None)
-            bar.write(f"Stopped by {stop.received} at step {step}; everything is saved. Go on with: cursive train --resume --run_dir {folder}")
+            bar.write(f"Stopped by {stop.received} at step {step}; everything is saved. Go on with: cursive train --resume --run_dir {folder}", file=sys.stderr)
         elif not any(r["step"] == step and "test_loss" in r for r in metrics): evaluate()
     return Run(folder, model.eval(), metrics, finished=not stop.received)
