@@ -134,7 +134,7 @@ def test_runs_are_not_overwritten_and_resume_needs_one(whole, tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
-    with pytest.raises(CursiveError, match="lower the learning rate"):
+    with pytest.raises(CursiveError, match="lower --learning_rate"):
         train(preset("debug", **FAST, max_steps=40, optimizer="adamw", learning_rate=10.0, grad_clip=0.0, weight_decay=10.0, run_dir=str(tmp_path / "wild")))
 
 
