@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['THETA_EDGES', 'RADIUS_EDGES', 'UNIT_CELLS', 'UNIT_EDGES', 'MAX_TEXT_LENGTH', 'FOLDS', 'NO_HYPHEN', 'StrokeTokenizer',
-           'bin_values', 'radius_values', 'PolarTokenizer', 'CartesianTokenizer', 'stroke_tokenizer', 'fold',
-           'CharTokenizer']
+           'bin_values', 'radius_values', 'PolarTokenizer', 'CartesianTokenizer', 'same_edges', 'stroke_tokenizer',
+           'fold', 'CharTokenizer']
 
 # %% ../nbs/03_tokenizer.ipynb #6c1e5115
 import unicodedata, warnings
@@ -118,6 +118,11 @@ class CartesianTokenizer(StrokeTokenizer):
         return np.column_stack([radius_values(centre)[r % len(RADIUS_EDGES)], theta, r < len(RADIUS_EDGES)])
 
 # %% ../nbs/03_tokenizer.ipynb #ba558acd
+def same_edges(a: list, b: list) -> bool: # each a list of (B,) lists
+    "Whether two specs mean the same bins. Machines compute edges that differ in the last bits; what bins are for is 1e-5 or more apart."
+    try: return [len(e) for e in a] == [len(e) for e in b] and all(np.allclose(x, y, rtol=0, atol=1e-9) for x, y in zip(a, b))
+    except (TypeError, ValueError): return False
+
 def stroke_tokenizer(
     spec: dict | str, # what `spec()` answered, or a name
 ) -> StrokeTokenizer:
@@ -127,7 +132,8 @@ def stroke_tokenizer(
     if not isinstance(spec, dict) or spec.get("name") not in known:
         raise ConfigError(f"There is no stroke tokenizer like {spec!r}; there are {', '.join(known)}.")
     tokenizer = known[spec["name"]]()
-    if {**tokenizer.spec(), **spec} != tokenizer.spec():
+    ours = tokenizer.spec()
+    if {**ours, **spec, "edges": ours["edges"]} != ours or not same_edges(spec.get("edges", ours["edges"]), ours["edges"]):
         raise ConfigError(f"The {spec['name']} tokenizer described here is not the one of this version; use the version that wrote it.")
     return tokenizer
 

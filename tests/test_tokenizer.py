@@ -84,7 +84,9 @@ def test_specs_make_the_same_tokenizer(tokenizer):
     again = stroke_tokenizer(json.loads(json.dumps(tokenizer.spec())))
     assert type(again) is type(tokenizer)
     assert [len(e) for e in tokenizer.spec()["edges"]] == [len(e) for e in tokenizer.edges]
-    for change in {"vocab_size": 999}, {"edges": []}:
+    other_machine = [np.nextafter(e, 9).tolist() for e in tokenizer.edges]
+    assert type(stroke_tokenizer({**tokenizer.spec(), "edges": other_machine})) is type(tokenizer)
+    for change in {"vocab_size": 999}, {"edges": []}, {"edges": 3}, {"edges": [["x"]]}, {"edges": [(e + 1e-6).tolist() for e in tokenizer.edges]}:
         with pytest.raises(ConfigError, match="not the one"): stroke_tokenizer({**tokenizer.spec(), **change})
     with pytest.raises(ConfigError, match="polar, cartesian"): stroke_tokenizer("hex")
 
