@@ -67,7 +67,7 @@ def train_command(args) -> int:
     from cursivetransformer.train import train
     run = train(args.config)
     if not run.finished: return 130
-    print(f"{run.folder}: test loss {min(r['test_loss'] for r in run.metrics if 'test_loss' in r):.4f} nats/token at best. Write with: cursive write TEXT --checkpoint {run.folder} -o out.svg")
+    if os.environ.get("RANK", "0") == "0": print(f"{run.folder}: test loss {min(r['test_loss'] for r in run.metrics if 'test_loss' in r):.4f} nats/token at best. Write with: cursive write TEXT --checkpoint {run.folder} -o out.svg")
     return 0
 
 def eval_command(args) -> int:

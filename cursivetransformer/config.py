@@ -102,6 +102,7 @@ class Config:
     step_lr_every: int = knob(33_000, "training", "step schedule: steps between steps down", 1, 10**9)
     grad_clip: float = knob(1.0, "training", "largest gradient norm; 0 switches clipping off", 0.0, 1e6)
     device: str = knob("auto", "training", "auto, cpu, cuda, cuda:1, mps, ...")
+    compile: bool = knob(True, "training", "fuse the model's operations with torch.compile; on CUDA GPUs only")
     seed: int = knob(1337, "training", "fixes the split, the samples, the initial weights and the ink", 0, 2**31 - 1)
     # runs
     run_dir: str = knob("runs/default", "runs", "folder of the run: config, metrics, plot, samples, checkpoints")

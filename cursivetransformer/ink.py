@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['LINE_START', 'SHEAR', 'SHEAR_WIDTH', 'SCALE_WIDTH', 'DROP', 'ROTATE_WIDTH', 'Word', 'stroke_ids', 'strokes',
-           'strokes_to_offsets', 'offsets_to_strokes', 'downsample', 'shear', 'scale', 'rotate', 'Augmentation',
-           'steps', 'slant', 'deslant', 'baseline', 'resample']
+           'strokes_to_offsets', 'offsets_to_strokes', 'downsample', 'shear', 'scale', 'rotate', 'array_module',
+           'Augmentation', 'steps', 'slant', 'deslant', 'baseline', 'resample']
 
 # %% ../nbs/01_ink.ipynb #d8b9feda
-import dataclasses
+import dataclasses, sys
 import numpy as np
 
 # %% ../nbs/01_ink.ipynb #d98b73b1
@@ -95,6 +95,10 @@ def rotate(points: np.ndarray, degrees: float) -> np.ndarray:
     return points @ np.array([[np.cos(a), np.sin(a), 0], [-np.sin(a), np.cos(a), 0], [0, 0, 1]])
 
 # %% ../nbs/01_ink.ipynb #347ff998
+def array_module(a):
+    "numpy, or torch if that made `a`: what both of them spell the same is written once."
+    return sys.modules["torch"] if type(a).__module__ == "torch" else np
+
 # Source: the authors' augmentation. Their bank leans slightly left; a shear of -0.2 sets it upright or leaning right.
 SHEAR, SHEAR_WIDTH, SCALE_WIDTH, DROP = -0.2, 0.04, 0.2, 0.05
 ROTATE_WIDTH = 2.0  # degrees; the authors turned by 0.08 degrees at most, which cannot be seen
@@ -110,11 +114,10 @@ class Augmentation:
     drop: float = 0.0      # chance that an inner point is left out on top
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, mean: float, width: float):
-        "Random amounts; `mean` and `width` describe the uniform distribution of the downsampling rate."
-        u = rng.random(5) - 0.5
-        return cls(SHEAR + SHEAR_WIDTH*u[0], 1 + SCALE_WIDTH*u[1], 1 + SCALE_WIDTH*u[2], ROTATE_WIDTH*u[3],
-                   min(max(mean + width*u[4], 0.0), 0.99), DROP)
+    def draw(cls, u: np.ndarray, mean: float, width: float):
+        "Amounts from random numbers `u` in [0, 1), (..., 5); `mean` and `width` describe the uniform distribution of the downsampling rate."
+        shear, x, y, degrees, fraction = (u[..., i] - 0.5 for i in range(5))
+        return cls(SHEAR + SHEAR_WIDTH*shear, 1 + SCALE_WIDTH*x, 1 + SCALE_WIDTH*y, ROTATE_WIDTH*degrees, (mean + width*fraction).clip(0.0, 0.99), DROP)
 
     def __call__(self, points: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         "Apply to one word of ink, (N, 3) to (M, 3)."

@@ -4,20 +4,21 @@
 
 # %% auto #0
 __all__ = ['THETA_EDGES', 'RADIUS_EDGES', 'UNIT_CELLS', 'UNIT_EDGES', 'MAX_TEXT_LENGTH', 'FOLDS', 'NO_HYPHEN', 'StrokeTokenizer',
-           'bin_values', 'radius_values', 'PolarTokenizer', 'CartesianTokenizer', 'same_edges', 'stroke_tokenizer',
-           'fold', 'CharTokenizer']
+           'bin_values', 'bins', 'radius_ids', 'radius_values', 'PolarTokenizer', 'CartesianTokenizer', 'same_edges',
+           'stroke_tokenizer', 'fold', 'CharTokenizer']
 
 # %% ../nbs/03_tokenizer.ipynb #6c1e5115
 import unicodedata, warnings
 import numpy as np
 from .config import ALPHABET, ConfigError, CursiveError
+from .ink import array_module
 
 # %% ../nbs/03_tokenizer.ipynb #25ce48b5
 class StrokeTokenizer:
     "What polar and cartesian tokens have in common: slots, special tokens, words. An offset is `len(slots)` tokens, one a slot."
     name: str
     slots: tuple # of (first id, number of ids), in the order in which an offset's tokens are written
-    edges: tuple # of (B,) arrays: what each slot's bins begin with
+    edges: tuple # of (B,) arrays: what each slot's bins begin with; `ids` and `decode` are each tokenizer's own
 
     def __init__(self):
         self.n_bins = sum(size for _, size in self.slots)
@@ -26,6 +27,10 @@ class StrokeTokenizer:
         self.tokens_per_point = len(self.slots)
         self.slot = np.full(self.vocab_size, -1)  # which slot an id belongs to; -1 for the special ones
         for i, (first, size) in enumerate(self.slots): self.slot[first:first + size] = i
+
+    def encode(self, offsets: np.ndarray) -> np.ndarray: # (N*len(slots),) ids
+        "Tokens of offsets, (N, 3) radius, theta, pen_down. Radii above 0.9 canvas heights become 0.9."
+        return np.column_stack(self.ids(*np.asarray(offsets, float).T)).ravel()
 
     def spec(self) -> dict: # what a checkpoint stores: name, sizes and every bin's edge
         "Everything needed to say what a token means, and to check that `stroke_tokenizer` makes the same one."
@@ -66,6 +71,18 @@ def bin_values(
 THETA_EDGES = np.linspace(-np.pi, np.pi, 220)
 RADIUS_EDGES = np.concatenate([[0], np.linspace(1e-4, 0.06, 30), np.geomspace(0.06001, 0.90, 120)])
 
+def bins(
+    values, # an array of numpy or a tensor
+    edges: np.ndarray, # (B,) rising
+): # integers of the same shape: -1 below the first edge, B - 1 from the last one on
+    "Which bin each value falls into."
+    xp = array_module(values)
+    return xp.searchsorted(edges if xp is np else xp.asarray(edges, device=values.device), values, side="right") - 1
+
+def radius_ids(radius, pen): # ids from 0
+    "Radius and pen in one token: the bins once with the pen down, and once with it up."
+    return bins(radius, RADIUS_EDGES) + (pen == 0)*len(RADIUS_EDGES)
+
 def radius_values(centre: bool) -> np.ndarray: # (151,)
     "What a radius bin decodes to. Bin 0 is the step of no length with which every stroke ends."
     values = bin_values(RADIUS_EDGES, centre).copy()
@@ -79,11 +96,9 @@ class PolarTokenizer(StrokeTokenizer):
     slots = (2*len(RADIUS_EDGES), len(THETA_EDGES)), (0, 2*len(RADIUS_EDGES))
     edges = THETA_EDGES, RADIUS_EDGES
 
-    def encode(self, offsets: np.ndarray) -> np.ndarray: # (2N,) ids
-        "Tokens of offsets, (N, 3) radius, theta, pen_down. Radii above 0.9 canvas heights become 0.9."
-        radius, theta, pen = np.asarray(offsets, float).T
-        r = np.digitize(radius, RADIUS_EDGES) - 1 + np.where(pen == 0, len(RADIUS_EDGES), 0)
-        return np.column_stack([np.digitize(theta, THETA_EDGES) - 1 + self.slots[0][0], r]).ravel()
+    def ids(self, radius, theta, pen) -> tuple: # of ids, an array a slot
+        "The tokens of each slot; arrays of numpy or tensors, (N,) each."
+        return bins(theta, THETA_EDGES) + self.slots[0][0], radius_ids(radius, pen)
 
     def decode(self, tokens: np.ndarray, centre: bool = True) -> np.ndarray: # (N, 3) radius, theta, pen_down
         "Offsets of one word's tokens; any stream of integers decodes."
@@ -103,12 +118,11 @@ class CartesianTokenizer(StrokeTokenizer):
     slots = ((2*len(RADIUS_EDGES), UNIT_CELLS), (2*len(RADIUS_EDGES) + UNIT_CELLS, UNIT_CELLS), (0, 2*len(RADIUS_EDGES)))
     edges = UNIT_EDGES, UNIT_EDGES, RADIUS_EDGES
 
-    def encode(self, offsets: np.ndarray) -> np.ndarray: # (3N,) ids
-        "Tokens of offsets, (N, 3) radius, theta, pen_down. Radii above 0.9 canvas heights become 0.9."
-        radius, theta, pen = np.asarray(offsets, float).T
-        cell = lambda u: np.rint((u + 1)/2*(UNIT_CELLS - 1)).astype(int)
-        r = np.digitize(radius, RADIUS_EDGES) - 1 + np.where(pen == 0, len(RADIUS_EDGES), 0)
-        return np.column_stack([cell(np.cos(theta)) + self.slots[0][0], cell(np.sin(theta)) + self.slots[1][0], r]).ravel()
+    def ids(self, radius, theta, pen) -> tuple: # of ids, an array a slot
+        "The tokens of each slot; arrays of numpy or tensors, (N,) each."
+        xp = array_module(theta)
+        cell = lambda u: xp.asarray(xp.round((u + 1)/2*(UNIT_CELLS - 1)), dtype=xp.int64)
+        return cell(xp.cos(theta)) + self.slots[0][0], cell(xp.sin(theta)) + self.slots[1][0], radius_ids(radius, pen)
 
     def decode(self, tokens: np.ndarray, centre: bool = True) -> np.ndarray: # (N, 3) radius, theta, pen_down
         "Offsets of one word's tokens; any stream of integers decodes. `centre` concerns the radius: cells have only a centre."

@@ -5,15 +5,18 @@
 # %% auto #0
 __all__ = ['NEWTON_SCHULZ', 'WARMUP', 'DECAY', 'MAY_CHANGE', 'EVALUATED', 'orthogonalize', 'Muon', 'Optimizers', 'make_optimizer',
            'rate_factor', 'Schedule', 'Score', 'score_samples', 'evaluate_words', 'set_sizes', 'adopt_shape',
-           'get_checkpoint', 'Run', 'read_metrics', 'plot_metrics', 'StopSignal', 'start_or_resume', 'train']
+           'get_checkpoint', 'Run', 'read_metrics', 'plot_metrics', 'StopSignal', 'start_or_resume', 'autocast', 'fuse',
+           'Team', 'train_in', 'train', 'launch', 'train_one']
 
 # %% ../nbs/09_train.ipynb #1bc01fce
-import dataclasses, io, json, math, os, signal, sys, threading, time, types
+import dataclasses, io, json, math, os, signal, sys, threading, time, types, warnings
 from pathlib import Path
 import torch
+from torch import distributed
+from .batches import Batches
 from .checkpoint import load_checkpoint, load_original, load_state, pick_device, save_model, save_state
 from .config import Config, ConfigError, CursiveError, save_config, to_dict, write_atomic
-from .data import batch, collate, create_datasets, prepare
+from .data import collate, create_datasets, prepare
 from .ink import Augmentation
 from .model import Transformer
 from .sample import save_samples
@@ -49,13 +52,12 @@ class Muon(torch.optim.Optimizer):
             for p in group["params"]: shapes.setdefault(p.shape, []).append(p)
             for shape, params in shapes.items():
                 grads = torch.stack([p.grad for p in params])
-                buffers = torch.stack([self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in params])
-                buffers.lerp_(grads, 1 - group["momentum"])
-                update = orthogonalize(grads.lerp(buffers, group["momentum"]))      # Nesterov
+                momentum = self.state[params[0]].setdefault("momentum", torch.zeros_like(grads))    # of all matrices of this shape
+                momentum.lerp_(grads, 1 - group["momentum"])
+                update = orthogonalize(grads.lerp(momentum, group["momentum"]))     # Nesterov
                 update *= max(1, shape[0]/shape[1])**0.5                            # steps of equal size, whatever the shape
-                for p, buffer, u in zip(params, buffers, update):
-                    self.state[p]["momentum"].copy_(buffer)
-                    p.mul_(1 - group["lr"]*group["weight_decay"]).sub_(u, alpha=group["lr"])
+                torch._foreach_mul_(params, 1 - group["lr"]*group["weight_decay"])
+                torch._foreach_sub_(params, list(update), alpha=group["lr"])
 
 # %% ../nbs/09_train.ipynb #ae3a2959
 class Optimizers:
@@ -76,7 +78,7 @@ def make_optimizer(model: Transformer, config: Config) -> Optimizers:
     matrices = [p for p in model.transformer.h.parameters() if p.ndim == 2] if config.optimizer == "muon" else []
     inside = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in inside]
-    adamw = torch.optim.AdamW(rest, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay)
+    adamw = torch.optim.AdamW(rest, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True)
     muon = [Muon(matrices, lr=2*config.learning_rate, weight_decay=config.weight_decay)] if matrices else []
     return Optimizers(*muon, adamw)
 
@@ -248,7 +250,7 @@ class StopSignal:
 
 # %% ../nbs/09_train.ipynb #26dce94c
 # What may change when a run goes on; everything else would make it another run.
-MAY_CHANGE = {"max_steps", "print_every", "log_every", "device", "run_dir", "resume", "preset", "sample_only", "local_checkpoint_path", "load_from_run_id",
+MAY_CHANGE = {"max_steps", "print_every", "log_every", "device", "compile", "run_dir", "resume", "preset", "sample_only", "local_checkpoint_path", "load_from_run_id",
               "wandb_project", "wandb_entity", "wandb_run_name", "wandb_api_key"}
 
 def start_or_resume(config: Config, folder: Path) -> tuple: # (model, optimizer, schedule, step, best_loss, pending)
@@ -272,49 +274,104 @@ def start_or_resume(config: Config, folder: Path) -> tuple: # (model, optimizer,
     schedule.apply()
     return model.train(), optimizer, schedule, state["step"], state["best_loss"], state["pending"]
 
+# %% ../nbs/09_train.ipynb #79dc454c
+def autocast(device: torch.device):
+    "A context in which matrices are multiplied in bfloat16, on GPUs that do this in hardware: CUDA, compute capability 8 or newer."
+    half = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
+    return torch.autocast(device.type, torch.bfloat16, enabled=half)
+
+def fuse(
+    model: Transformer,
+    batch: tuple, # x, c, y: to try it on
+    backend: str = "inductor", # of `torch.compile`
+):
+    "The model with its operations fused; the model itself, with a notice, where the compiler fails."
+    fused = torch.compile(model, dynamic=True, backend=backend)
+    try:
+        with autocast(batch[0].device): fused(*batch)[1].backward()
+        return fused
+    except Exception as e:  # compilers fail in many ways, and none of them is a reason not to train
+        warnings.warn(f"torch.compile failed ({type(e).__name__}: {str(e).strip().splitlines()[0] if str(e).strip() else 'no reason given'}); going on without, slower. --compile=false skips the attempt.", stacklevel=2)
+        return model
+    finally: model.zero_grad()
+
+# %% ../nbs/09_train.ipynb #b4f5670d
+class Team:
+    "The processes that `torchrun` started together, or this one alone. Raises `CursiveError` where there are more of them than GPUs."
+
+    def __init__(self, config: Config):
+        self.rank, self.size, local = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
+        self.leads, self.cuda = self.rank == 0, pick_device(config.device).startswith("cuda")
+        if self.size == 1: return
+        if self.cuda and local >= torch.cuda.device_count():
+            raise CursiveError(f"There are {torch.cuda.device_count()} GPUs here for at least {local + 1} processes; start as many as there are GPUs, or add --device cpu.")
+        if self.cuda: torch.cuda.set_device(local)         # "cuda" now means this one
+
+    def __enter__(self):
+        if self.size > 1: distributed.init_process_group("cpu:gloo,cuda:nccl" if self.cuda else "gloo")
+        return self
+
+    def __exit__(self, kind, *_):
+        if self.size > 1 and kind is None: distributed.destroy_process_group()    # after an error the others may not come to this
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        "The mean over processes."
+        if self.size > 1: distributed.all_reduce(values)
+        return values/self.size
+
+    def any(self, flag) -> bool:
+        "Whether the flag is set in any process. All wait here for the last."
+        return bool(self.mean(torch.tensor(float(bool(flag)))))
+
+    def share(self, model):
+        "The model, such that its gradients are averaged over processes."
+        return torch.nn.parallel.DistributedDataParallel(model) if self.size > 1 else model
+
 # %% ../nbs/09_train.ipynb #3d813058
 EVALUATED = 256  # held-out samples at each evaluation
 
-def train(
-    config: Config,
-) -> Run:
-    "Train until `max_steps`, or until stopped, keeping everything in `config.run_dir`. Raises `CursiveError`."
+def train_in(team: Team, config: Config) -> Run:
+    "The run, as one of the processes of a team."
     from tqdm.auto import tqdm
     folder = Path(config.run_dir)
     model, optimizer, schedule, step, best, pending = start_or_resume(set_sizes(config), folder)
+    team.any(False)                                                # nobody writes before everybody has looked
     training, held_out = create_datasets(config)
     device = model.lm_head.weight.device
+    batches = Batches(training, device, team.rank, team.size)
     test_samples = [held_out.sample(i) for i in range(min(EVALUATED, len(held_out)))]
     metrics = read_metrics(folder, step) if config.resume else []
     pending = [torch.tensor(p, device=device) for p in pending]    # (loss, gradient norm) of steps that are in no line of metrics yet
-    save_config(config, folder/"config.json")
+    if team.leads: save_config(config, folder/"config.json")
 
     def log(**row):
         metrics.append(row)
-        write_atomic(folder/"metrics.jsonl", "".join(json.dumps(r) + "\n" for r in metrics))
+        if team.leads: write_atomic(folder/"metrics.jsonl", "".join(json.dumps(r) + "\n" for r in metrics))
 
     def finite(loss: float) -> float:
         if not math.isfinite(loss): raise CursiveError(f"The loss became {loss} before step {step}; start again in another --run_dir with a lower --learning_rate.")
         return loss
 
     def values() -> list:                                          # here a GPU is waited for
-        rows = torch.stack(pending).tolist() if pending else []
+        rows = team.mean(torch.stack(pending)).tolist() if pending else []
         for loss, _ in rows: finite(loss)
         return rows
 
     def save(loss: float | None):
-        save_state(folder/"state.pt", model, optimizer, step, best, values())
+        rows = values()
+        if not team.leads: return
+        save_state(folder/"state.pt", model, optimizer, step, best, rows)
         save_model(model, folder/"last.safetensors", step, loss)
 
     def evaluate():
         nonlocal best
         loss = finite(score_samples(model, test_samples, held_out).per_token)
-        values()
         log(step=step, test_loss=loss)
-        if best is None or loss < best:
-            best = loss
-            save_model(model, folder/"best.safetensors", step, loss)
+        better = best is None or loss < best
+        best = loss if better else best
         save(loss)
+        if not team.leads: return
+        if better: save_model(model, folder/"best.safetensors", step, loss)
         for do_sample in (False, True): save_samples(model, held_out, 2, do_sample, folder/"samples", f"step_{step:06d}_")
         picture = io.BytesIO()
         plot_metrics(metrics)[0].savefig(picture, format="png", dpi=120)
@@ -322,12 +379,17 @@ def train(
         bar.set_postfix_str(f"test {loss:.3f}")
 
     steps, tokens, since = 0, 0, time.perf_counter()               # since the last line of metrics or evaluation
-    with StopSignal() as stop, tqdm(total=config.max_steps, initial=step, unit="step", dynamic_ncols=True, desc=str(folder)) as bar:
-        if not config.resume: save_state(folder/"state.pt", model, optimizer, step, best)
-        while step < config.max_steps and not stop.received:
-            x, c, y = batch(training, step)
-            tokens += int((y != model.pad).sum())
-            _, loss = model(*(t.to(device, non_blocking=True) for t in (x, c, y)))
+    with StopSignal() as stop, tqdm(total=config.max_steps, initial=step, unit="step", dynamic_ncols=True, desc=str(folder), disable=not team.leads) as bar:
+        if team.leads and not config.resume: save_state(folder/"state.pt", model, optimizer, step, best)
+        fusing = config.compile and device.type == "cuda" and step < config.max_steps
+        if fusing: bar.set_postfix_str("compiling, a minute or so")
+        network = team.share(fuse(model, batches(step)) if fusing else model)
+        while step < config.max_steps and not team.any(stop.received):
+            x, c, y = batches(step)
+            own, all_targets = batches.targets(step)
+            with autocast(device): _, loss = network(x, c, y)
+            loss = loss*(own*team.size/all_targets)                # the mean over processes is the mean over tokens
+            tokens += all_targets
             optimizer.zero_grad()
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip or math.inf)
@@ -345,8 +407,30 @@ def train(
             if step % config.log_every == 0:
                 evaluate()
                 steps, tokens, since = 0, 0, time.perf_counter()
-        if stop.received:
+        if step < config.max_steps:
             save(None)
-            bar.write(f"Stopped by {stop.received} at step {step}; everything is saved. Go on with: cursive train --resume --run_dir {folder}", file=sys.stderr)
+            if team.leads: bar.write(f"Stopped by {stop.received or 'a signal to another process'} at step {step}; everything is saved. Go on with: cursive train --resume --run_dir {folder}", file=sys.stderr)
         elif not any(r["step"] == step and "test_loss" in r for r in metrics): evaluate()
-    return Run(folder, model.eval(), metrics, finished=not stop.received)
+    return Run(folder, model.eval(), metrics, finished=step >= config.max_steps)
+
+# %% ../nbs/09_train.ipynb #f10b02af
+def train(
+    config: Config,
+) -> Run:
+    "Train until `max_steps`, or until stopped, keeping everything in `config.run_dir`. Under `torchrun` each process takes a share of every batch. Raises `CursiveError`."
+    with Team(config) as team: return train_in(team, config)
+
+def launch(
+    config: Config,
+    processes: int, # one a GPU, or several on a CPU
+) -> Run:
+    "`train` with several processes of this machine, from a notebook or a program. Raises what stopped the first that failed."
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+    how = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0, start_method="spawn")
+    finished = elastic_launch(how, train_one)(config)
+    folder = Path(config.run_dir)
+    return Run(folder, load_checkpoint(folder/"last.safetensors", config.device), read_metrics(folder), finished[0])
+
+def train_one(config: Config) -> bool: # whether the run finished
+    "What each process of `launch` does."
+    return train(config).finished
