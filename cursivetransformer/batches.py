@@ -76,8 +76,9 @@ def thin_out(
     n, keep = n[of], keep[of]
     inner = (place > 0) & (place < keep - 1)
     step = (n - 1).double()/(keep - 1).clamp_min(1)
-    at = torch.where(inner | (place == 0), (place*step).long(), n - 1) + (place == keep)
-    return instance[of], flat.stroke_first[stroke[of]] + at, place < keep, inner
+    pen_down = place < keep
+    at = torch.where(inner | (place == 0), (place*step).long(), n - pen_down.long())
+    return instance[of], flat.stroke_first[stroke[of]] + at, pen_down, inner
 
 def drop_points(
     seeds: torch.Tensor, # (N,)

@@ -232,7 +232,8 @@ def split_mix(
     n, # which number of the stream, from 0; likewise
 ): # int64, of the shape that seed and n broadcast to
     "The n-th number of a stream, a function of seed and n alone."
-    if array_module(seed) is np and array_module(n) is np: seed, n = np.int64(seed), np.asarray(n, np.int64)
+    xp = array_module(seed) if array_module(n) is np else array_module(n)
+    seed, n = xp.asarray(seed, dtype=xp.int64), xp.asarray(n, dtype=xp.int64)
     with np.errstate(over="ignore"):                       # numbers wrap around, as they should
         z = seed + (n + 1)*GOLDEN
         for shift, factor in MIX: z = (z ^ (z >> shift & (1 << 64 - shift) - 1))*factor

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['NEWTON_SCHULZ', 'WARMUP', 'DECAY', 'MAY_CHANGE', 'EVALUATED', 'orthogonalize', 'Muon', 'Optimizers', 'make_optimizer',
            'rate_factor', 'Schedule', 'Score', 'score_samples', 'evaluate_words', 'set_sizes', 'adopt_shape',
-           'get_checkpoint', 'Run', 'read_metrics', 'plot_metrics', 'StopSignal', 'start_or_resume', 'autocast', 'fuse',
-           'Team', 'train_in', 'train', 'launch', 'train_one']
+           'get_checkpoint', 'Run', 'read_metrics', 'plot_metrics', 'StopSignal', 'start_or_resume', 'Team', 'train_in',
+           'train', 'launch', 'train_one']
 
 # %% ../nbs/09_train.ipynb #1bc01fce
 import dataclasses, io, json, math, os, signal, sys, threading, time, types, warnings
@@ -291,7 +291,7 @@ def fuse(
         with autocast(batch[0].device): fused(*batch)[1].backward()
         return fused
     except Exception as e:  # compilers fail in many ways, and none of them is a reason not to train
-        warnings.warn(f"torch.compile failed ({type(e).__name__}: {str(e).strip().splitlines()[0] if str(e).strip() else 'no reason given'}); going on without, slower. --compile=false skips the attempt.", stacklevel=2)
+        warnings.warn(f"torch.compile failed ({type(e).__name__}: {" ".join(str(e).split())[:200]}); going on without, slower. --compile=false skips the attempt.", stacklevel=2)
         return model
     finally: model.zero_grad()
 
@@ -424,10 +424,15 @@ def launch(
     config: Config,
     processes: int, # one a GPU, or several on a CPU
 ) -> Run:
-    "`train` with several processes of this machine, from a notebook or a program. Raises what stopped the first that failed."
+    "`train` with several processes of this machine, from a notebook or a program. Raises `CursiveError` saying what stopped the first that failed."
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-    how = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0, start_method="spawn")
-    finished = elastic_launch(how, train_one)(config)
+    how = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0", run_id="cursive", max_restarts=0, start_method="spawn")
+    try: finished = elastic_launch(how, train_one)(config)
+    except ChildFailedError as e:
+        rank, failure = e.get_first_failure()
+        said = failure.message["message"] if isinstance(failure.message, dict) else failure.message
+        raise CursiveError(f"Process {rank} of {processes} failed, and the others were stopped. {said.removeprefix('CursiveError: ')}") from e
     folder = Path(config.run_dir)
     return Run(folder, load_checkpoint(folder/"last.safetensors", config.device), read_metrics(folder), finished[0])
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cursivetransformer import data
 from cursivetransformer.config import CursiveError, preset
-from cursivetransformer.data import POOL, StrokeDataset, batch, collate, create_datasets, embedded_words, find_bank, load_bank, report, save_bank, split_words, to_item, usable
+from cursivetransformer.data import StrokeDataset, collate, create_datasets, embedded_words, find_bank, load_bank, report, save_bank, split_words, to_item, usable
 from cursivetransformer.ink import Word, offsets_to_strokes
 
 ITEM = {"metadata": {"author": "me", "asciiSequence": "l", "pointCount": 3, "strokeCount": 1, "aspectRatio": 6},
@@ -245,19 +245,6 @@ def test_words_of_a_sample_share_their_author():
     d = StrokeDataset(words, preset("debug", num_words=3), 100, True)
     assert all(len({d.words[j].author for j in d.choose(i, 3)}) == 1 for i in range(100))
     assert {d.words[d.choose(i, 3)[0]].author for i in range(100)} == {"A", "B"}
-
-
-def test_batches_depend_on_the_step_alone_and_hold_little_padding():
-    train, _ = make(num_words=2, batch_size=16)
-    later = make(num_words=2, batch_size=16)[0]
-    for s, t in zip(batch(train, 37), batch(later, 37)): assert torch.equal(s, t)
-    shares, tokens = [], []
-    for step in range(2 * POOL):
-        x, c, y = batch(train, step)
-        shares.append(float((y == train.PAD_TOKEN).float().mean()))
-        tokens.append(int((y != train.PAD_TOKEN).sum()))
-        assert not bool((x == train.PAD_TOKEN).all(0).any())        # no longer than the longest sample
-    assert np.mean(shares) < 0.08 and max(tokens) < 1.35 * min(tokens)
 
 
 def test_unusable_words_are_counted():

@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -12,9 +13,10 @@ from conftest import CURSIVE
 
 from cursivetransformer.checkpoint import load_checkpoint, load_model
 from cursivetransformer.config import ConfigError, CursiveError, load_config, preset
+from cursivetransformer.batches import Batches
 from cursivetransformer.data import create_datasets, load_bank
 from cursivetransformer.model import Transformer
-from cursivetransformer.train import Muon, evaluate_words, get_checkpoint, orthogonalize, rate_factor, read_metrics, score_samples, set_sizes, train
+from cursivetransformer.train import Muon, evaluate_words, fuse, get_checkpoint, launch, orthogonalize, rate_factor, read_metrics, score_samples, set_sizes, train
 
 FAST = dict(dataset_name="embedded", print_every=2, log_every=4, schedule="step", step_lr_every=3)
 
@@ -56,15 +58,15 @@ def test_a_stop_between_two_lines_of_metrics_changes_nothing(tmp_path, monkeypat
     from cursivetransformer import train as module
     config = lambda name, **more: preset("debug", dataset_name="embedded", print_every=4, log_every=100, max_steps=12, run_dir=str(tmp_path / name), **more)
     one = train(config("one"))
-    plain_batch = module.batch
-    def stop_at_six(dataset, step):
-        if step == 5: os.kill(os.getpid(), signal.SIGINT)
-        return plain_batch(dataset, step)
-    monkeypatch.setattr(module, "batch", stop_at_six)
+    class StopAtSix(Batches):
+        def __call__(self, step):
+            if step == 5: os.kill(os.getpid(), signal.SIGINT)
+            return super().__call__(step)
+    monkeypatch.setattr(module, "Batches", StopAtSix)
     stopped = train(config("two"))
     assert not stopped.finished and torch.load(tmp_path / "two/state.pt", weights_only=True)["step"] == 6
     assert load_checkpoint(tmp_path / "two", "cpu").config.n_layer == 2              # there is something to write with already
-    monkeypatch.setattr(module, "batch", plain_batch)
+    monkeypatch.undo()
     assert losses(train(config("two", resume=True))) == losses(one)
 
 
@@ -80,9 +82,12 @@ def test_fine_tuning_takes_the_checkpoints_shape_and_can_be_resumed(whole, share
     assert (model.config.positions, model.config.start_token, model.config.mask_context, model.config.max_seq_length) == ("learned", False, False, 256)
 
 
-def start(tmp_path, name, *more):
-    return subprocess.Popen([*CURSIVE, "train", "--preset", "debug", "--dataset_name", "embedded", "--print_every", "1", "--log_every", "5", "--max_steps", "4000", "--schedule", "step", "--run_dir", name, *more],
+def start(tmp_path, name, *more, command=CURSIVE):
+    return subprocess.Popen([*command, "train", "--preset", "debug", "--dataset_name", "embedded", "--print_every", "1", "--log_every", "5", "--max_steps", "4000", "--schedule", "step", "--run_dir", name, *more],
                             cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python", *CURSIVE]
 
 
 def wait_for_step(folder, step, process, seconds=90):
@@ -124,6 +129,42 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_with_the_same_losses(tmp_
     after = {r["step"]: r["train_loss"] for r in read_metrics(tmp_path / "run") if "train_loss" in r}
     assert list(after) == list(range(1, max(before) + 2)) and max(before) > at      # some steps were done twice,
     assert all(after[s] == before[s] for s in before)                               # with the same losses: the rate is constant for so long
+
+
+def test_several_processes_learn_as_one(tmp_path):
+    config = lambda name: preset("debug", **{**FAST, "batch_size": 6}, max_steps=6, device="cpu", run_dir=str(tmp_path / name))
+    one, two = train(config("one")), launch(config("two"), 2)
+    assert two.finished and [r["step"] for r in two.metrics] == [r["step"] for r in one.metrics]
+    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    assert {p.name for p in two.folder.iterdir()} == {p.name for p in one.folder.iterdir()}
+    for a, b in zip(one.model.parameters(), two.model.parameters()): torch.testing.assert_close(a, b, atol=2e-3, rtol=0)
+    with pytest.raises(CursiveError, match="Process . of 2 failed.*already holds a run"): launch(config("two"), 2)
+
+
+def test_a_process_that_dies_ends_the_run_and_a_signal_stops_all(tmp_path):
+    process = start(tmp_path, "run", "--device", "cpu", command=TORCHRUN)
+    wait_for_step(tmp_path / "run", 6, process)
+    workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    os.kill(int(workers[-1]), signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode != 0 and "SIGKILL" in said
+    at = torch.load(tmp_path / "run/state.pt", weights_only=True)["step"]
+    assert at >= 5
+    process = start(tmp_path, "run", "--resume", command=TORCHRUN)
+    wait_for_step(tmp_path / "run", at + 2, process)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert said.count("everything is saved") == 1 and torch.load(tmp_path / "run/state.pt", weights_only=True)["step"] >= at + 2
+    assert [r["step"] for r in read_metrics(tmp_path / "run") if "train_loss" in r][:at + 2] == list(range(1, at + 3))
+
+
+def test_a_fused_model_is_the_same_and_a_failing_compiler_is_no_reason_to_stop(tiny):
+    batch = Batches(create_datasets(preset("debug", dataset_name="embedded"))[0])(0)
+    loss = tiny(*batch)[1]
+    fused = fuse(tiny, batch, backend="aot_eager")
+    assert fused is not tiny and fused(*batch)[1].item() == pytest.approx(loss.item(), rel=1e-5) and all(p.grad is None for p in tiny.parameters())
+    def broken(graph, inputs): raise RuntimeError("no compiler here")
+    with pytest.warns(UserWarning, match="no compiler here"): assert fuse(tiny, batch, backend=broken) is tiny
 
 
 def test_runs_are_not_overwritten_and_resume_needs_one(whole, tmp_path):
