@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['NEWTON_SCHULZ', 'WARMUP', 'DECAY', 'MAY_CHANGE', 'EVALUATED', 'orthogonalize', 'Muon', 'Optimizers', 'make_optimizer',
            'rate_factor', 'Schedule', 'Score', 'score_samples', 'evaluate_words', 'set_sizes', 'adopt_shape',
-           'get_checkpoint', 'Run', 'read_metrics', 'plot_metrics', 'StopSignal', 'start_or_resume', 'Team', 'train_in',
-           'train', 'launch', 'train_one']
+           'get_checkpoint', 'Run', 'read_metrics', 'plot_metrics', 'StopSignal', 'start_or_resume', 'autocast', 'fuse',
+           'Team', 'train_in', 'train', 'launch', 'train_one']
 
 # %% ../nbs/09_train.ipynb #1bc01fce
 import dataclasses, io, json, math, os, signal, sys, threading, time, types, warnings
@@ -291,7 +291,7 @@ def fuse(
         with autocast(batch[0].device): fused(*batch)[1].backward()
         return fused
     except Exception as e:  # compilers fail in many ways, and none of them is a reason not to train
-        warnings.warn(f"torch.compile failed ({type(e).__name__}: {" ".join(str(e).split())[:200]}); going on without, slower. --compile=false skips the attempt.", stacklevel=2)
+        warnings.warn(f"torch.compile failed ({type(e).__name__}: {' '.join(str(e).split())[:200]}); going on without, slower. --compile=false skips the attempt.", stacklevel=2)
         return model
     finally: model.zero_grad()
 
