@@ -240,7 +240,8 @@ def parse_config(
             path = Path(values.get("run_dir", Config.run_dir))/"config.json"
             if not path.exists(): raise ConfigError(f"{path.parent} holds no run to resume; leave --resume out to start one.")
         if path: return from_dict({**to_dict(load_config(path)), **values})
-        return preset(values.pop("preset", "default"), **{**defaults, **values})
+        values = {**defaults, **values}
+        return preset(values.pop("preset", "default"), **values)
     except ConfigError as e: parser.error(str(e))
 
 def get_all_args(
