@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def test_respelling_a_saved_page(cursive, tmp_path):
     (["write", "a", "--checkpoint", "c" * 5000], "no checkpoint"),
     (["write", "--respell", "x", "--from", "t.json"], "t.json"), (["write", "x" * 60], "50 characters"), (["write", "a", "--tempreature", "1"], "tempreature"),
     (["train", "--n_layers", "3"], "n_layer"), (["train", "--dataset_name", "nothing"], "no word bank"), (["train", "--resume", "--run_dir", "none"], "none"),
-    (["eval", "--dataset", "nothing"], "no word bank"), (["eval", "--dataset", "embedded", "--num_words", "0"], "num_words"), (["data", "nothing.json"], "no word bank"), (["bench", "speed"], "data, sample, train"),
+    (["eval", "--dataset", "nothing"], "no word bank"), (["eval", "--dataset", "embedded", "--num_words", "0"], "num_words"), (["data", "nothing.json"], "no word bank"), (["bench", "speed"], "data, train, sample"),
     (["wriet", "a"], "wriet"), ([], "required")])
 def test_bad_input_is_one_sentence_and_exit_code_2(cursive, tmp_path, args, says):
     args = [a.replace("\0", "x") for a in args]
@@ -129,10 +130,14 @@ def test_train_then_write_with_the_run(cursive, tmp_path):
     assert (tmp_path / "a.svg").exists()
 
 
-@pytest.mark.parametrize("what, says", [("data", "samples/s"), ("sample", "for the paragraph"), ("train", "step,")])
-def test_bench_prints_ratios(cursive, what, says):
-    done = cursive("bench", what, "--preset", "debug", "--dataset_name", "embedded")
-    assert done.returncode == 0 and says in done.stdout and "x\n" in done.stdout, done.stderr
+def test_bench_prints_the_plain_way_ours_and_the_floor(cursive):
+    done = cursive("bench", "--preset", "debug", "--dataset_name", "embedded", timeout=200)
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if " plain " in line]
+    for row, what in zip(rows, ("200 samples ready", "batch of", "training step", "one word", "paragraph of 47 words", "whole process"), strict=True):
+        assert row.startswith(what) or what in row
+        plain, ours, times = (float(re.search(pattern, row)[1]) for pattern in (r"plain +([\d.e+-]+) s", r"ours +([\d.e+-]+) s", r"([\d.]+)x faster"))
+        assert times == pytest.approx(plain / ours, abs=0.06, rel=0.01) and (what == "200 samples ready" or "x above it" in row)
 
 
 @pytest.mark.parametrize("command", [[], ["write"], ["train"], ["eval"], ["data"], ["bench", "data"]], ids=str)

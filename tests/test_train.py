@@ -100,10 +100,14 @@ def wait_for_step(folder, step, process, seconds=90):
     raise AssertionError("the run did not get there")
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda s: s.name)
 def test_a_signal_saves_and_says_how_to_go_on(tmp_path, how):
-    process = start(tmp_path, "run")
+    nohup = ["nohup"] if how is signal.SIGTERM else []
+    process = start(tmp_path, "run", command=[*nohup, *CURSIVE])
     wait_for_step(tmp_path / "run", 7, process)
+    if nohup:
+        process.send_signal(signal.SIGHUP)                         # a closed connection stops nothing that nohup started
+        wait_for_step(tmp_path / "run", 10, process)
     process.send_signal(how)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and f"Stopped by {how.name}" in said and "cursive train --resume --run_dir run" in said
