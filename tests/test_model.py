@@ -50,7 +50,7 @@ def test_rows_of_a_cache_can_be_dropped():
 
 def test_fused_attention_equals_attention_written_out(monkeypatch):
     from cursivetransformer import model as module
-    from cursivetransformer.cli import plain_attention
+    from cursivetransformer.bench import plain_attention
     model = make()
     idx, context = torch.randint(0, 525, (2, 30)), torch.randint(0, 72, (2, 9)).clamp(min=1)
     context[0, 5:] = 0
