@@ -195,7 +195,7 @@ def bench_sample(config: Config) -> list: # of `Timing`
 # %% ../nbs/11b_bench.ipynb #cb111cf2
 def bench_start(config: Config) -> list: # of `Timing`
     "`cursive write` as a whole process."
-    run = lambda code: timed(lambda: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True), 5)
+    run = lambda code: timed(lambda: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True), 3)
     with tempfile.TemporaryDirectory() as d:
         command = f"import sys; from cursivetransformer.cli import main; sys.exit(main(['write', 'goddess,', '-o', {str(Path(d)/'x.svg')!r}]))"
         eager = "import matplotlib.pyplot, pooch, tqdm.auto, torch._dynamo, cursivetransformer.train; "
