@@ -38,26 +38,34 @@ def rotate(
 
 # %% ../nbs/05_model.ipynb #ede9ae05
 class Cache:
-    "Keys and values of everything written so far, for a batch of rows that are decoded together."
+    "What a batch of rows that are written together need not compute again: keys and values of the tokens so far, and what is known of the characters."
 
     def __init__(self, model, context: torch.Tensor, room: int):
         "Empty, with room for so many stroke tokens, beside the characters `context` (B, characters)."
         c, weight = model.config, model.lm_head.weight
-        shape = c.n_layer, len(context), c.n_ctx_head, room, c.n_embd//c.n_ctx_head
-        self.k, self.v = weight.new_empty(shape), weight.new_empty(shape)
-        characters = model.embed_context(context)
-        self.cross = [block.cross_attn.keys_values(characters) for block in model.transformer.h]
-        self.context_mask = model.context_mask(context)
+        dim = c.n_embd//c.n_ctx_head
+        self.kv = weight.new_empty(c.n_layer, len(context), 2*c.n_ctx_head, room, dim)   # keys' heads, then values' heads
+        characters, mask = model.embed_context(context), model.context_mask(context)
+        self.cross = [block.cross_attn.fold(characters, mask) for block in model.transformer.h]
+        self.turn = turning(room, dim, c.n_ctx_head, weight.device) if c.positions == "rotary" else None
         self.length = 0   # tokens in it so far
 
     def keep(self, rows: torch.Tensor):
-        "Go on with some rows only, (K,) rising indices: the others have ended."
-        for name in "k", "v":                              # move what is used to the front, and keep the memory
-            table = getattr(self, name)
-            table[:, :len(rows), :, :self.length] = table[:, rows, :, :self.length]
-            setattr(self, name, table[:, :len(rows)])
-        self.cross = [(k[rows], v[rows]) for k, v in self.cross]
-        if self.context_mask is not None: self.context_mask = self.context_mask[rows]
+        "Go on with the rows (K,) only, in this order: the others have ended. What stays in its place is not copied."
+        moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero()[:, 0]
+        def first(table):
+            table[moved] = table[rows[moved]]
+            return table[:len(rows)]
+        for kv in self.kv[..., :self.length, :]: first(kv)
+        self.kv = self.kv[:, :len(rows)]
+        self.cross = [tuple(map(first, tables)) for tables in self.cross]
+
+def turning(room: int, dim: int, n_head: int, device=None) -> tuple: # cos, sin: (3*n_head, room, dim) each
+    "The angles of `rotate` for queries, keys and values at once, so that x*cos + x.roll(dim/2)*sin turns them; values are not turned."
+    cos, sin = (t.repeat(1, 2) for t in rotary_angles(0, room, dim, device))
+    sin[:, :dim//2] *= -1
+    still = torch.stack([torch.ones_like(cos), torch.zeros_like(sin)])
+    return tuple(torch.cat([t.expand(2*n_head, -1, -1), s.expand(n_head, -1, -1)]) for t, s in zip((cos, sin), still))
 
 # %% ../nbs/05_model.ipynb #92adb75d
 class CausalSelfAttention(nn.Module):
@@ -69,16 +77,12 @@ class CausalSelfAttention(nn.Module):
         self.c_proj = nn.Linear(config.n_embd, config.n_embd)
         self.n_head = config.n_ctx_head
 
-    def forward(self, x, angles=None, cache: Cache | None = None, layer: int = 0):
-        "x (B, T, n_embd) to the same. With a cache, T is 1 or the cache is empty."
+    def forward(self, x, angles=None):
+        "x (B, T, n_embd) to the same."
         B, T, C = x.shape
         q, k, v = (t.view(B, T, self.n_head, -1).transpose(1, 2) for t in self.c_attn(x).split(C, 2))
         if angles is not None: q, k = rotate(q, angles), rotate(k, angles)
-        if cache is not None:
-            end = cache.length + T
-            cache.k[layer, :, :, cache.length:end], cache.v[layer, :, :, cache.length:end] = k, v
-            k, v = cache.k[layer, :, :, :end], cache.v[layer, :, :, :end]
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=T > 1)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return self.c_proj(y.transpose(1, 2).reshape(B, T, C))
 
 # %% ../nbs/05_model.ipynb #b27ab75c
@@ -104,6 +108,18 @@ class CrossAttention(nn.Module):
         y = F.scaled_dot_product_attention(q, *keys_values, attn_mask=mask)
         return self.c_proj(y.transpose(1, 2).reshape(B, T, C))
 
+    def fold(self, context, mask=None):
+        """`forward` on normed x is softmax(bias + x @ scores), a head at a time, then @ change: with few characters the projections of queries and
+        of the result can be multiplied into keys and values in advance. bias (B, 1, heads*S), scores (B, n_embd, heads*S), change (B, heads*S, n_embd)."""
+        (k, v), H = self.keys_values(context), self.n_head
+        B, _, S, dim = k.shape
+        k = k/dim**0.5
+        scores = torch.einsum("hdc,bhsd->bchs", self.c_attn_q.weight.view(H, dim, -1), k)
+        bias = torch.einsum("hd,bhsd->bhs", self.c_attn_q.bias.view(H, dim), k)
+        if mask is not None: bias = bias.masked_fill(~mask[:, 0], float("-inf"))
+        change = torch.einsum("bhsd,chd->bhsc", v, self.c_proj.weight.view(-1, H, dim)) + self.c_proj.bias/H   # a head's weights add up to one
+        return bias.reshape(B, 1, H*S), scores.reshape(B, -1, H*S), change.reshape(B, H*S, -1)
+
 # %% ../nbs/05_model.ipynb #a550d286
 class MLP(nn.Module):
     "Two layers with GELU between, the hidden one four times as wide."
@@ -125,9 +141,9 @@ class Block(nn.Module):
         self.ln_2, self.cross_attn = nn.LayerNorm(config.n_embd), CrossAttention(config)
         self.ln_3, self.mlp = nn.LayerNorm(config.n_embd), MLP(config)
 
-    def forward(self, x, keys_values, mask=None, angles=None, cache: Cache | None = None, layer: int = 0):
+    def forward(self, x, keys_values, mask=None, angles=None):
         "x (B, T, n_embd) to the same; the rest as in the two attentions."
-        x = x + self.attn(self.ln_1(x), angles, cache, layer)
+        x = x + self.attn(self.ln_1(x), angles)
         x = x + self.cross_attn(self.ln_2(x), keys_values, mask)
         return x + self.mlp(self.ln_3(x))
 
@@ -170,11 +186,9 @@ class Transformer(nn.Module):
         return (context != CharTokenizer.PAD)[:, None, None] if self.config.mask_context else None
 
     def embed(self, idx, start: int = 0):
-        "Tokens (B, T) from position `start` to their embeddings and rotary angles."
-        c, T = self.config, idx.shape[1]
+        "Tokens (B, T) from position `start` to their embeddings, positions in them if they are learned."
         x = self.transformer.wte(idx)
-        if c.positions == "learned": return x + self.transformer.wpe.weight[start:start + T], None
-        return x, rotary_angles(start, T, c.n_embd//c.n_ctx_head, idx.device)
+        return x + self.transformer.wpe.weight[start:start + idx.shape[1]] if self.config.positions == "learned" else x
 
 # %% ../nbs/05_model.ipynb #902db04c
 def _forward(self: Transformer,
@@ -185,20 +199,42 @@ def _forward(self: Transformer,
     "Predict the token after each token. Raises `ConfigError` where learned positions run out."
     if self.config.positions == "learned" and idx.shape[1] > self.config.block_size:
         raise ConfigError(f"This model has positions for {self.config.block_size} tokens, and got {idx.shape[1]}.")
-    x, angles = self.embed(idx)
+    x, c = self.embed(idx), self.config
+    angles = rotary_angles(0, idx.shape[1], c.n_embd//c.n_ctx_head, idx.device) if c.positions == "rotary" else None
     characters, mask = self.embed_context(context), self.context_mask(context)
     for block in self.transformer.h: x = block(x, block.cross_attn.keys_values(characters), mask, angles)
     logits = self.lm_head(self.transformer.ln_f(x))
     if targets is None: return logits, None
     return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=self.pad)
 
+def step(
+    block: Block,
+    x: torch.Tensor, # (B, T, n_embd)
+    cache: Cache,
+    layer: int, # which block it is
+) -> torch.Tensor: # (B, T, n_embd)
+    "`Block.forward` on what `cache` knows, in as few operations as will do: at one token a row, starting them is what takes the time."
+    linear = lambda x, m: F.linear(x, m.weight, m.bias)                 # calling a module costs as much as its arithmetic here
+    norm = lambda x, m: F.layer_norm(x, m.normalized_shape, m.weight, m.bias, m.eps)
+    a, (bias, scores, change), (B, T, C) = block.attn, cache.cross[layer], x.shape
+    H, start, end = a.n_head, cache.length, cache.length + T
+    qkv = linear(norm(x, block.ln_1), a.c_attn).view(B, T, 3*H, C//H).transpose(1, 2)
+    if cache.turn: qkv = torch.addcmul(qkv*cache.turn[0][:, start:end], qkv.roll(C//H//2, -1), cache.turn[1][:, start:end])
+    kv = cache.kv[layer]
+    kv[:, :, start:end] = qkv[:, H:]
+    y = F.scaled_dot_product_attention(qkv[:, :H], kv[:, :H, :end], kv[:, H:, :end], is_causal=T > 1)
+    x = x + linear(y.transpose(1, 2).reshape(B, T, C), a.c_proj)
+    weights = torch.baddbmm(bias, norm(x, block.ln_2), scores).view(B, T, H, -1).softmax(-1)
+    x = torch.baddbmm(x, weights.view(B, T, -1), change)
+    return x + linear(F.gelu(linear(norm(x, block.ln_3), block.mlp.c_fc), approximate="tanh"), block.mlp.c_proj)
+
 def _advance(self: Transformer,
     idx: torch.Tensor, # (B, T) new tokens; T is 1 unless the cache is empty
     cache: Cache, # grows by T
 ) -> torch.Tensor: # (B, vocab_size) logits after the last of them
     "One step of writing: the same logits as `forward` on everything so far, for the price of the new tokens."
-    x, angles = self.embed(idx, cache.length)
-    for i, block in enumerate(self.transformer.h): x = block(x, cache.cross[i], cache.context_mask, angles, cache, i)
+    x = self.embed(idx, cache.length)
+    for layer, block in enumerate(self.transformer.h): x = step(block, x, cache, layer)
     cache.length += idx.shape[1]
     return self.lm_head(self.transformer.ln_f(x[:, -1]))
 

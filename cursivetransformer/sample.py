@@ -10,7 +10,7 @@ __all__ = ['FEWEST_STEPS', 'BOUND_PER_CHARACTER', 'BOUND_PER_WORD', 'SHORTEST', 
            'plot_paragraph', 'save_samples']
 
 # %% ../nbs/08_sample.ipynb #71f3328f
-import dataclasses, os, textwrap, warnings, zlib
+import contextlib, dataclasses, os, textwrap, warnings, zlib
 from pathlib import Path
 import numpy as np
 import torch
@@ -54,33 +54,42 @@ class GenerationParams:
             if not fine: raise CursiveError(f"Nothing can be written with {name}={getattr(self, name)!r}; choose another value.")
 
 # %% ../nbs/08_sample.ipynb #98405f78
-class Grammar:
-    """Which token may follow. States: 0..k-1 expect that slot of an offset with the pen down before it; then, after a pen-up point,
-    `LAST` (the text's last word: an offset, or the end) and `MORE` (an offset, or WORD); `GAP` expects the second WORD."""
+SHORTEST = 3  # points of a word at least: a dot is put down, moved and lifted
 
-    def __init__(self, tokenizer, device="cpu"):
+class Grammar:
+    """Which token may follow, and what then, as tables over (state, token), so that a step is a look-up. A word still to be written has as many states
+    as the tokens it takes at least, then one a slot, then two: after a pen-up point it may end, and between its two WORD tokens. `start[n]` begins the
+    first of n words; `DONE` repeats END for ever."""
+
+    def __init__(self, tokenizer, words: int = 1, device="cpu"):
         t, k = tokenizer, tokenizer.tokens_per_point
-        self.LAST, self.MORE, self.GAP = k, k + 1, k + 2
+        shortest = SHORTEST*k
+        size, self.DONE = shortest + k + 2, words*(shortest + k + 2)
+        self.start = torch.arange(-1, words, device=device)*size
         slot = torch.from_numpy(t.slot)
-        allowed = torch.zeros(k + 3, t.vocab_size, dtype=torch.bool)
-        for state in range(k): allowed[state] = slot == state
-        allowed[self.LAST] = slot == 0
-        allowed[self.MORE] = slot == 0
-        allowed[self.LAST, [t.END, t.WORD]] = True
-        allowed[self.MORE, t.WORD] = allowed[self.GAP, t.WORD] = True
-        self.mask = torch.zeros(k + 3, t.vocab_size).masked_fill_(~allowed, float("-inf")).to(device)  # added to logits
-        # The state after each token; after a pen-up point it is -1, since only the row knows whether more words follow.
-        after = torch.where(slot >= 0, (slot + 1) % k, torch.zeros_like(slot))
-        ids = np.arange(t.n_bins)[t.slot[:t.n_bins] == k - 1]
-        probe = np.array([first for first, _ in t.slots[:-1]])
-        pen_up = [t.decode(np.append(probe, i))[0, 2] == 0 for i in ids]
-        after[torch.from_numpy(ids[pen_up])] = -1
+        ids = np.arange(t.n_bins)[t.slot[:t.n_bins] == k - 1]           # the tokens that say whether the pen is down
+        probe = [np.full(len(ids), first) for first, _ in t.slots[:-1]]
+        up = torch.from_numpy(ids[t.decode(np.column_stack([*probe, ids]).ravel())[:, 2] == 0])
+        after = torch.full((self.DONE + 1, t.vocab_size), -1)          # -1: not allowed
+        for left in range(words):                                       # words that follow this one
+            first = left*size
+            again, may_end, gap = first + shortest, first + shortest + k, first + shortest + k + 1
+            for i in range(shortest + k):
+                to = first + i + 1 if i < shortest + k - 1 else again
+                after[first + i, slot == i % k] = to
+                if to == again: after[first + i, up] = may_end
+            after[may_end, slot == 0] = again + 1
+            after[may_end, t.WORD] = gap if left else self.DONE
+            if left: after[gap, t.WORD] = first - size
+            else: after[may_end, t.END] = self.DONE
+        after[self.DONE, t.END] = self.DONE
+        self.mask = torch.zeros(after.shape).masked_fill_(after < 0, float("-inf")).to(device)  # added to logits
         self.after = after.to(device)
 
 # %% ../nbs/08_sample.ipynb #38f849c5
 def choose_tokens(
     logits: torch.Tensor, # (B, vocab)
-    uniform: torch.Tensor, # (B,) in [0, 1)
+    uniform: torch.Tensor, # (B,) double, in [0, 1)
     params: GenerationParams,
 ) -> torch.Tensor: # (B,) ids
     "The next token of each row: the likeliest, or the one that `uniform` falls on among the cumulative probabilities."
@@ -89,18 +98,17 @@ def choose_tokens(
     if params.top_k is not None:
         least = logits.topk(min(params.top_k, logits.shape[-1]))[0][:, -1:]
         logits = logits.masked_fill(logits < least, float("-inf"))
-    probs = logits.double().softmax(-1)
+    probs = logits.softmax(-1)
     if params.top_p is not None:
         ranked, order = probs.sort(descending=True)
         ranked[ranked.cumsum(-1) - ranked >= params.top_p] = 0
         probs = torch.zeros_like(probs).scatter(1, order, ranked)
-    total = probs.cumsum(-1)
-    return torch.searchsorted(total, (uniform.double()*total[:, -1])[:, None], right=True)[:, 0].clamp_max(logits.shape[-1] - 1)
+    total = probs.cumsum(-1, dtype=torch.double)       # in single precision, the rare tokens at the end would add nothing
+    return torch.searchsorted(total, uniform[:, None]*total[:, -1:], right=True)[:, 0].clamp_max(logits.shape[-1] - 1)
 
 # %% ../nbs/08_sample.ipynb #e054875c
 # Tokens a word may take. Human words (bigbank_3325, easybank; 60 % left out) take up to 78 a character, and 170 for two characters.
 BOUND_PER_CHARACTER, BOUND_PER_WORD = 80, 60
-SHORTEST = 3  # points of a word at least: a dot is put down, moved and lifted
 
 @dataclasses.dataclass
 class Group:
@@ -120,57 +128,74 @@ def encode_contexts(model: Transformer, groups: list) -> torch.Tensor: # (B, S) 
     width = max(len(g.context) for g in groups) if model.config.mask_context else characters.max_length
     return pad_stack([characters.encode(g.context) for g in groups], width, CharTokenizer.PAD)
 
-def most_steps(model: Transformer, groups: list, limits: torch.Tensor, params: GenerationParams) -> int:
+def most_steps(model: Transformer, groups: list, limit: int, params: GenerationParams) -> int:
     "How many tokens the rows may take, whatever happens. Raises `CursiveError` if the prompt leaves no room."
     given = len(groups[0].prompt)
-    most = min(int(limits.sum(1).max()) + 2*limits.shape[1], max(FEWEST_STEPS, params.num_steps - given))
+    most = min(limit, max(FEWEST_STEPS, params.num_steps - given))
     if model.config.positions == "learned": most = min(most, model.config.block_size - given)
     if most < FEWEST_STEPS: raise CursiveError(f"The style word takes nearly all of the {model.config.block_size} tokens that the model can hold; choose another warmup_sample_ix.")
     return most
 
 # %% ../nbs/08_sample.ipynb #ba003a85
-@torch.no_grad()
+CHECK_EVERY = 16  # steps between looks at which rows have ended: on a GPU, looking means waiting for it
+
+@contextlib.contextmanager
+def one_thread():
+    "A CPU's threads would wait for each other at every one of a step's small operations; independent processes use more cores better."
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try: yield
+    finally: torch.set_num_threads(before)
+
+def close_up(going: torch.Tensor) -> torch.Tensor: # (K,) row numbers
+    "Rows (B,) that go on, in their places as far as possible; those from the end fill the holes."
+    count = int(going.sum())
+    rows = torch.arange(count, device=going.device)
+    rows[~going[:count]] = count + going[count:].nonzero()[:, 0]
+    return rows
+
+def words_of(tokens: np.ndarray, finished: bool, group: Group, tokenizer) -> list: # of (tokens, whether the word ended by itself)
+    "Cut what a row wrote into words. A word longer than its bound is cut there, and those after it are missing."
+    pieces = tokenizer.split(np.append(tokens, tokenizer.END))[:len(group.words)]
+    limits = [bound(w, tokenizer.tokens_per_point) for w in group.words]
+    out = [(p[:limit], len(p) < limit and (finished or p is not pieces[-1])) for p, limit in zip(pieces, limits)]
+    cut = [i for i, (_, ended) in enumerate(out) if not ended]
+    return out[:cut[0] + 1] if cut else out
+
+@torch.inference_mode()
+@one_thread()
 def decode(
     model: Transformer,
     groups: list, # of `Group` with prompts of the same length
     params: GenerationParams,
-) -> list: # a group: list of (tokens, whether the word ended by itself); words after one that did not are missing
+) -> list: # a group: what `words_of` says
     "Write groups of words in one batch. Raises `CursiveError` if the prompt leaves no room."
     tokenizer, device = stroke_tokenizer(model.config.tokenizer), model.lm_head.weight.device
-    grammar, k = Grammar(tokenizer, device), tokenizer.tokens_per_point
-    limits = pad_stack([np.array([bound(w, k) for w in g.words]) for g in groups], max(len(g.words) for g in groups), 0).to(device)
-    last_word = torch.tensor([len(g.words) - 1 for g in groups], device=device)
-    prompt = torch.from_numpy(np.stack([g.prompt for g in groups])).to(device)
-    steps = most_steps(model, groups, limits, params)
-    uniform = torch.from_numpy(np.stack([sample_rng(*g.key).random(steps) for g in groups])).to(device)
+    counts, k = [len(g.words) for g in groups], tokenizer.tokens_per_point
+    grammar = Grammar(tokenizer, max(counts), device)
+    limits = torch.tensor([sum(bound(w, k) + 2 for w in g.words) for g in groups], device=device)
+    token = torch.from_numpy(np.stack([g.prompt for g in groups])).to(device)
+    steps = most_steps(model, groups, int(limits.max()), params)
+    uniform = torch.from_numpy(np.stack([sample_rng(*g.key).random(steps) for g in groups], 1)).to(device)
     written = torch.full((len(groups), steps), tokenizer.END, device=device)
     finished = torch.zeros(len(groups), dtype=torch.bool, device=device)
-
     rows = torch.arange(len(groups), device=device)      # which group each row of the batch writes; rows that end leave the batch
-    state, word, taken = (torch.zeros_like(rows) for _ in range(3))   # of the grammar; which word it is at; tokens of that word so far
-    cache = Cache(model, encode_contexts(model, groups).to(device), prompt.shape[1] + steps)
-    logits = model.advance(prompt, cache)
+    state, new = grammar.start[torch.tensor(counts, device=device)], []
+    cache = Cache(model, encode_contexts(model, groups).to(device), token.shape[1] + steps)
     for step in range(steps):
-        token = choose_tokens(logits + grammar.mask[state], uniform[rows, step], params)
-        written[rows, step] = token
-        ended = (state == grammar.LAST) & (token >= tokenizer.n_bins)
-        opened = (state == grammar.MORE) & (token == tokenizer.WORD)
-        closed = state == grammar.GAP
-        after, taken = grammar.after[token], taken + 1
-        may_end = (after < 0) & (taken >= SHORTEST*k)
-        state = torch.where(may_end, torch.where(word == last_word[rows], grammar.LAST, grammar.MORE), after.clamp_min(0))
-        state[opened] = grammar.GAP
-        word, taken = word + closed.long(), taken.masked_fill(closed, 0)
-        finished[rows] = ended
-        going = ~ended & (taken < limits[rows, word])
-        if not going.all():
-            keep = going.nonzero()[:, 0]
-            rows, token, state, word, taken = rows[keep], token[keep], state[keep], word[keep], taken[keep]
+        logits = model.advance(token, cache)
+        token = choose_tokens(logits + grammar.mask[state], uniform[step], params)[:, None]
+        state = grammar.after[state, token[:, 0]]
+        new.append(token)
+        if len(new) < CHECK_EVERY and step < steps - 1: continue
+        written[rows, step + 1 - len(new):step + 1] = torch.cat(new, 1)
+        finished[rows], new = state == grammar.DONE, []
+        keep = close_up(~finished[rows] & (step + 1 < limits[rows]))
+        if not len(keep): break
+        if len(keep) < len(rows):
+            rows, token, state, uniform = rows[keep], token[keep], state[keep], uniform[:, keep]
             cache.keep(keep)
-        if not len(rows) or step == steps - 1: break
-        logits = model.advance(token[:, None], cache)
-    pieces = [tokenizer.split(np.append(t, tokenizer.END))[:len(g.words)] for g, t in zip(groups, written.cpu().numpy())]
-    return [[(p, done or p is not words[-1]) for p in words] for words, done in zip(pieces, finished.tolist())]
+    return [words_of(t, done, g, tokenizer) for t, done, g in zip(written.cpu().numpy(), finished.tolist(), groups)]
 
 # %% ../nbs/08_sample.ipynb #3a9a314f
 TRIES = 4        # for a word that runs away; the last one is greedy
@@ -341,7 +366,7 @@ def generate(
     while idx.shape[1] < max_new_tokens:
         # Once learned positions run out, the window slides, and every token of it has a new position: no cache can help.
         logits = model.advance(new, cache) if cache.length + new.shape[1] <= window else model(idx[:, -window:], context)[0][:, -1]
-        uniform = torch.rand(len(idx), generator=generator).to(idx.device)
+        uniform = torch.rand(len(idx), generator=generator).to(idx.device).double()
         new = choose_tokens(logits, uniform, params)[:, None]
         idx = torch.cat([idx, new], 1)
     return idx

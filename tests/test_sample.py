@@ -130,16 +130,13 @@ def test_cached_batched_writing_equals_the_plain_way(default):
 @pytest.mark.parametrize("tokenizer", ["polar", "cartesian"])
 def test_the_grammar_allows_what_words_are_made_of(tokenizer):
     train, _ = create_datasets(preset("debug", dataset_name="embedded", num_words=2, tokenizer=tokenizer))
-    g = Grammar(train.tokenizer)
+    g = Grammar(train.tokenizer, 3)
     for i in range(20):
-        state, words = 0, 0
+        state = g.start[2]
         for token in [*train.sample(i)[0].tolist(), train.END_TOKEN]:
-            assert g.mask[state, token] == 0
-            if state == g.GAP: words += 1
-            first = token == train.WORD_TOKEN and state != g.GAP
-            after = int(g.after[token])
-            state = g.GAP if first else (g.LAST if words == 1 else g.MORE) if after < 0 else after
-        assert words == 1
+            assert g.mask[state, token] == 0 and state != g.DONE
+            state = g.after[state, token]
+        assert state == g.DONE
 
 
 def test_choosing_tokens():
