@@ -109,7 +109,7 @@ def write_lines_command(args) -> int:
     with tqdm(total=total, unit="line", desc=f"shard {n}/{m}", disable=None) as bar:
         skipped = write_bulk(lines, args.out_dir, load_checkpoint(args.checkpoint), params_of(args), args.format or "json", (n, m), lambda done: bar.update(done - bar.n))
     print(f"{args.out_dir}: {total - len(skipped)} lines in {args.format or 'json'}, shard {n} of {m}")
-    for number, why in list(skipped.items())[:5]: print(f"cursive: line {number + 1} is left out: {why}.", file=sys.stderr)
+    for number, why in list(skipped.items())[:5]: print(f"cursive: line {number} is left out: {why}.", file=sys.stderr)
     if skipped: print(f"cursive: {len(skipped)} of {total} lines are left out; part-*.skipped.tsv in {args.out_dir} lists them.", file=sys.stderr)
     return 0
 
