@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ILIAD', 'BENCHES', 'text_of', 'indices_of', 'bank_writer', 'writer', 'check_write', 'write_command', 'params_of',
-           'shard_of', 'write_lines_command', 'train_command', 'eval_command', 'data_command', 'timed', 'show',
-           'bench_data', 'full_forward', 'bench_sample', 'plain_attention', 'bench_train', 'bench_command',
+           'shard_of', 'local_device', 'write_lines_command', 'train_command', 'eval_command', 'data_command', 'timed',
+           'show', 'bench_data', 'full_forward', 'bench_sample', 'plain_attention', 'bench_train', 'bench_command',
            'make_parser', 'parse', 'main']
 
 # %% ../nbs/12_cli.ipynb #7cd76033
@@ -58,7 +58,7 @@ def check_write(args):
     if bad: raise CursiveError(f"Cannot make '{bad[0]}': the ending says what to make, one of {', '.join(PICTURES)}, json.")
     if args.respell and (args.text or args.file): raise CursiveError("--respell takes its words from --from; leave the text out.")
     if bool(args.respell) != bool(args.page): raise CursiveError("--respell and --from belong together: which words, and of which .json.")
-    if args.out_dir and (args.respell or args.output): raise CursiveError("--out-dir takes every line of a text as a file's worth of its own; leave -o and --respell out.")
+    if args.out_dir and (args.respell or args.output): raise CursiveError("--out-dir writes every line of a text by itself into a folder; leave -o and --respell out.")
     if not args.out_dir and (args.shards or args.format): raise CursiveError("--shards and --format belong to --out-dir: give a folder to write lines into.")
 
 def write_command(args) -> int:
@@ -92,22 +92,28 @@ def params_of(args):
 
 def shard_of(text: str | None) -> tuple: # (n, m)
     "`2/8`; without it what torchrun says in RANK and WORLD_SIZE. Raises `CursiveError`."
-    if text is None and "WORLD_SIZE" in os.environ:
-        text = f"{int(os.environ.get('RANK', 0)) + 1}/{os.environ['WORLD_SIZE']}"
+    if text is None and {"RANK", "WORLD_SIZE"} <= os.environ.keys(): text = f"{int(os.environ['RANK']) + 1}/{os.environ['WORLD_SIZE']}"
     match = re.fullmatch(r"([0-9]+)/([0-9]+)", text or "1/1")
     n, m = map(int, match.groups()) if match else (0, 0)
     if not 1 <= n <= m: raise CursiveError(f"--shards takes which and how many, from 1/4 to 4/4, not '{text}'.")
     return n, m
+
+def local_device() -> str:
+    "Under torchrun, each process of a machine takes a GPU of its own if there are any."
+    import torch
+    if "LOCAL_RANK" not in os.environ or not torch.cuda.is_available(): return "auto"
+    return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
 
 def write_lines_command(args) -> int:
     "Write every line of a text by itself, in parts, into a folder."
     from tqdm import tqdm
     from cursivetransformer.checkpoint import load_checkpoint
     from cursivetransformer.sample import PART_LINES, write_bulk
-    lines, (n, m) = text_of(args).splitlines(), shard_of(args.shards)
+    lines, (n, m) = text_of(args).removesuffix("\n").split("\n"), shard_of(args.shards)       # as editors count them
+    model = load_checkpoint(args.checkpoint, local_device())
     total = sum(min(PART_LINES, len(lines) - i) for i in range((n - 1)*PART_LINES, len(lines), m*PART_LINES))
     with tqdm(total=total, unit="line", desc=f"shard {n}/{m}", disable=None) as bar:
-        skipped = write_bulk(lines, args.out_dir, load_checkpoint(args.checkpoint), params_of(args), args.format or "json", (n, m), lambda done: bar.update(done - bar.n))
+        skipped = write_bulk(lines, args.out_dir, model, params_of(args), args.format or "json", (n, m), lambda done: bar.update(done - bar.n))
     print(f"{args.out_dir}: {total - len(skipped)} lines in {args.format or 'json'}, shard {n} of {m}")
     for number, why in list(skipped.items())[:5]: print(f"cursive: line {number} is left out: {why}.", file=sys.stderr)
     if skipped: print(f"cursive: {len(skipped)} of {total} lines are left out; part-*.skipped.tsv in {args.out_dir} lists them.", file=sys.stderr)
@@ -259,8 +265,8 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--margin", type=float, default=0.2, help="room around the ink in canvas heights [0.2]")
     p.add_argument("--checkpoint", metavar="C", help="a .safetensors, an original .pt, or a run's folder [the bundled model]")
     p.add_argument("--out-dir", metavar="D", help="write every line of the text by itself, unbroken, into parts in this folder: synthetic handwriting in bulk; stopped and started again, it goes on; the ink of a line depends on --seed and its number alone")
-    p.add_argument("--format", choices=("json", "svg", "png"), help="of --out-dir: word banks whose words know their line, counted from 0, or pictures with a labels.tsv [json]")
-    p.add_argument("--shards", metavar="N/M", help="write only the N-th of M shares of --out-dir, 1/M to M/M [torchrun's RANK and WORLD_SIZE, or all]")
+    p.add_argument("--format", choices=("json", "svg", "png"), help="of --out-dir: word banks whose words know their line's number, or pictures with a labels.tsv [json]")
+    p.add_argument("--shards", metavar="N/M", help="write only the N-th of M shares of --out-dir, 1/M to M/M; parts of 128 lines are dealt out in turn [torchrun's RANK and WORLD_SIZE, or all]")
     p.add_argument("--respell", metavar="2,4", help="write these words of --from again, and leave the others as they are")
     p.add_argument("--from", dest="page", metavar="OUT.json", help="the page that --respell is about")
     commands.add_parser("train", add_help=False, help="Train a model; see cursive train --help.")

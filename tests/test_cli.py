@@ -69,6 +69,20 @@ def test_lines_in_bulk_go_on_after_a_kill(cursive, tmp_path):
     assert "another seed" in cursive(*bulk, "whole", "--seed", 1).stderr
 
 
+def test_processes_of_one_machine_take_a_gpu_each(monkeypatch):
+    import torch
+
+    from cursivetransformer.cli import local_device
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert local_device() == "auto"
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert local_device() == "cuda:1"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert local_device() == "auto"
+
+
 @pytest.mark.parametrize("args, says", [
     (["write", "a", "--shards", "1/2"], "--out-dir"), (["write", "a", "--format", "svg"], "--out-dir"), (["write", "a", "--out-dir", "d", "-o", "a.svg"], "leave -o"), (["write", "a", "--out-dir", "d", "--shards", "0/2"], "1/4 to 4/4"),
     (["write"], "Give a text"), (["write", "a", "--file", "b"], "one of them"), (["write", "5 €"], "'€'"), (["write", " "], "nothing to write"), (["write", "a", "-o", "a.gif"], "svg, png, pdf, json"),
