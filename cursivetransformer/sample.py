@@ -202,8 +202,8 @@ def decode(
 
 # %% ../nbs/08_sample.ipynb #3a9a314f
 TRIES = 4        # for a word that runs away; the last one is greedy
-BATCH_ROWS = 64  # groups decoded together: more gains nothing on a CPU, and memory stays bounded
-CHUNK = 4*BATCH_ROWS  # words handed on together: enough to put words of one length into a batch
+BATCH_ROWS = 128  # groups decoded together: more gains little on a CPU, and memory stays bounded
+CHUNK = 2*BATCH_ROWS  # words handed on together: short ones in one batch, long ones in another
 
 def style_word(model: Transformer, dataset: StrokeDataset | None, params: GenerationParams) -> Word | None:
     "The word of a dataset that sets the style: bent as the test words are. None if the model needs none and none is asked for."
