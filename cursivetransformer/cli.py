@@ -107,7 +107,7 @@ def write_lines_command(args) -> int:
     "Write every line of a text by itself, in parts, into a folder."
     from tqdm import tqdm
     from cursivetransformer.checkpoint import load_checkpoint
-    from cursivetransformer.sample import PART_LINES, write_bulk
+    from cursivetransformer.bulk import PART_LINES, write_bulk
     lines, (n, m) = text_of(args).removesuffix("\n").split("\n"), shard_of(args.shards)       # as editors count them
     model = load_checkpoint(args.checkpoint, local_device())
     total = sum(min(PART_LINES, len(lines) - i) for i in range((n - 1)*PART_LINES, len(lines), m*PART_LINES))

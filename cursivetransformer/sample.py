@@ -4,21 +4,20 @@
 
 # %% auto #0
 __all__ = ['FEWEST_STEPS', 'SHORTEST', 'BOUND_PER_CHARACTER', 'BOUND_PER_WORD', 'CHECK_EVERY', 'TRIES', 'BATCH_ROWS', 'CHUNK',
-           'AUTHOR', 'PART_LINES', 'KINDS', 'GenerationParams', 'Grammar', 'choose_tokens', 'Group', 'bound',
-           'encode_contexts', 'most_steps', 'one_thread', 'close_up', 'words_of', 'decode', 'style_word',
-           'style_dataset', 'make_group', 'reach', 'stream_words', 'generate_words', 'set_lines', 'layout',
-           'split_text', 'write_lines', 'write', 'respell', 'line_starts', 'unwritable', 'sort_out', 'ink_lines',
-           'zip_of', 'save_part', 'claim', 'write_bulk', 'generate', 'generate_helper_fn', 'generate_paragraph',
-           'word_offsets_to_points', 'plot_paragraph', 'save_samples']
+           'AUTHOR', 'GenerationParams', 'Grammar', 'choose_tokens', 'Group', 'bound', 'encode_contexts', 'most_steps',
+           'one_thread', 'close_up', 'words_of', 'decode', 'style_word', 'style_dataset', 'make_group', 'reach',
+           'stream_words', 'generate_words', 'set_lines', 'layout', 'split_text', 'write_lines', 'write', 'respell',
+           'line_starts', 'generate', 'generate_helper_fn', 'generate_paragraph', 'word_offsets_to_points',
+           'plot_paragraph', 'save_samples']
 
 # %% ../nbs/08_sample.ipynb #71f3328f
-import contextlib, dataclasses, hashlib, io, json, os, shutil, textwrap, warnings, zipfile, zlib
+import contextlib, dataclasses, os, textwrap, warnings, zlib
 from pathlib import Path
 import numpy as np
 import torch
 from .checkpoint import load_checkpoint
-from .config import CursiveError, write_atomic
-from .data import StrokeDataset, load_bank, pad_stack, prepare, sample_rng, to_item
+from .config import CursiveError
+from .data import StrokeDataset, load_bank, pad_stack, prepare, sample_rng
 from .ink import LINE_START, Augmentation, Word, deslant, offsets_to_strokes, strokes_to_offsets
 from .model import Cache, Transformer
 from .render import on_page, plot_words, save_page
@@ -371,107 +370,6 @@ def respell(
 def line_starts(page: list) -> tuple:
     "Which words of a page begin a line."
     return tuple(i for i in range(1, len(page)) if page[i].page and page[i - 1].page and page[i].page[1] != page[i - 1].page[1])
-
-# %% ../nbs/08_sample.ipynb #5be1c2a0
-PART_LINES = 128   # lines of a part: what a killed process loses at most
-KINDS = "json", "svg", "png"
-
-def unwritable(text: str, model: Transformer) -> set: # of characters
-    "The characters of a text for which the model has nothing. Gives the notice of `fold` about all others at once."
-    def fails(ch):
-        try: fold(ch, model.config.alphabet)
-        except CursiveError: return True
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        bad = {ch for ch in set(text) if fails(ch)}
-    fold("".join(dict.fromkeys(ch for ch in text if ch not in bad)), model.config.alphabet)
-    return bad
-
-def sort_out(lines: list, first: int, bad: set, alphabet: str, room: int) -> tuple: # ({number: words}, {number: why it cannot be written})
-    "Fold a part's lines, which come after `first` others, and say which cannot be written: for `bad` characters, or words longer than `room`."
-    good, skipped = {}, {}
-    for n, line in enumerate(lines, first + 1):
-        missing = dict.fromkeys(c for c in line if c in bad)
-        words = [] if missing else fold(line, alphabet).split()
-        long = [w for w in words if len(w) > room]
-        if missing: skipped[n] = f"the model cannot write {', '.join(map(repr, missing))}"
-        elif long: skipped[n] = f"'{long[0]}' is longer than the {room} characters that the model can read"
-        elif not words: skipped[n] = "there is nothing to write"
-        else: good[n] = words
-    return good, skipped
-
-def ink_lines(model: Transformer, lines: dict, params: GenerationParams) -> dict: # number, from 1: line of placed `Word`s
-    "Write each line by itself, words of all lines in common batches. The ink of a line depends on the seed and its number alone."
-    params = dataclasses.replace(params, n_at_a_time=1, sentence_line_width=1e6)
-    flat = [(n, i, w) for n, words in lines.items() for i, w in enumerate(words)]
-    ink = stream_words(model, [w for _, _, w in flat], params, salt=[n for n, _, _ in flat], places=[i for _, i, _ in flat])
-    return {n: layout([Word(w, next(ink), AUTHOR) for w in words], params) for n, words in lines.items()}
-
-# %% ../nbs/08_sample.ipynb #5be1c2a1
-def zip_of(name: str, content: str) -> bytes:
-    "A zip with one file, the same bytes whenever it is made."
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as z: z.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
-
-def save_part(lines: dict, folder: Path, name: str, kind: str):
-    "Write the lines of a part: a zipped word bank whose words know their line's number, or a folder of pictures with `labels.tsv`. Whole or not at all."
-    for left in folder.glob(f".{name}.*"): shutil.rmtree(left) if left.is_dir() else left.unlink()    # of a process that was killed
-    if kind == "json":
-        items = [(n, to_item(w)) for n, line in lines.items() for w in line]
-        for n, item in items: item["metadata"]["line"] = n
-        write_atomic(folder/f"{name}.json.zip", zip_of(f"{name}.json", "[" + ",\n".join(json.dumps(item) for _, item in items) + "]\n"))
-        return
-    unfinished = folder/f".{name}.unfinished"
-    for n, line in lines.items(): save_page(line, unfinished/f"{n:08}.{kind}")
-    write_atomic(unfinished/"labels.tsv", "".join(f"{n:08}.{kind}\t{' '.join(w.text for w in line)}\n" for n, line in lines.items()))
-    os.replace(unfinished, folder/name)
-
-def claim(folder: Path, lines: list, model: Transformer, params: GenerationParams, kind: str):
-    "Say in `bulk.json` what a folder is made from. Raises `CursiveError` if it is made from something else."
-    weights = hashlib.sha256(b"".join(t.detach().cpu().numpy().tobytes() for t in model.state_dict().values())).hexdigest()
-    ours = {"text": hashlib.sha256("\n".join(lines).encode()).hexdigest(), "lines": len(lines), "model": weights, "format": kind, "part_lines": PART_LINES,
-            **{k: getattr(params, k) for k in ("seed", "temperature", "slant")}}
-    path = folder/"bulk.json"
-    if not path.exists(): write_atomic(path, json.dumps(ours, indent=1) + "\n")
-    try: there = json.loads(path.read_text())
-    except (OSError, ValueError) as e: raise CursiveError(f"Cannot read {path} ({e}); give another folder.") from e
-    differs = [k for k in ours if not isinstance(there, dict) or there.get(k) != ours[k]]
-    if differs: raise CursiveError(f"{folder} holds lines that were written with another {differs[0]}; give another folder, or the same text, model and settings as then.")
-
-# %% ../nbs/08_sample.ipynb #5be1c2a2
-def write_bulk(
-    lines: list, # texts, each to be a line of ink
-    folder: str | os.PathLike,
-    model: Transformer | None = None, # the bundled default if None
-    params: GenerationParams | None = None,
-    kind: str = "json", # one of `KINDS`
-    shard: tuple = (1, 1), # (n, m): write every m-th part from the n-th on
-    progress=None, # called with the number of the shard's lines that are there, before the first part and after each
-) -> dict: # number of a skipped line of the shard, from 1: why
-    """Write lines by the hundred thousand, in parts that are whole or not there, so that it can be stopped and started again; `PART_LINES` lines a part,
-    the same whatever the shards. What cannot be written is listed in `part-....skipped.tsv`. Raises `CursiveError`."""
-    model, params, folder = model or load_checkpoint(), params or GenerationParams(), Path(folder)
-    params.check()
-    if kind not in KINDS: raise CursiveError(f"Lines can be written as {', '.join(KINDS)}, not as '{kind}'.")
-    bad, style = unwritable("".join(lines), model), None if model.config.start_token else style_word(model, style_dataset(model), params)
-    room = model.config.context_block_size - (len(style.text) + 1 if style else 0)
-    claim(folder, lines, model, params, kind)
-    done, every = 0, {}
-    if progress: progress(0)
-    for part in range(shard[0] - 1, -(-len(lines)//PART_LINES), shard[1]):
-        first, name = part*PART_LINES, f"part-{part:06}"
-        here = lines[first:first + PART_LINES]
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Written as")         # `unwritable` said it
-            good, skipped = sort_out(here, first, bad, model.config.alphabet, room)
-        every |= skipped
-        if not (folder/(f"{name}.json.zip" if kind == "json" else name)).exists():
-            if skipped: write_atomic(folder/f"{name}.skipped.tsv", "".join(f"{n}\t{why}\n" for n, why in skipped.items()))
-            save_part(ink_lines(model, good, params), folder, name, kind)
-        done += len(here)
-        if progress: progress(done)
-    return every
 
 # %% ../nbs/08_sample.ipynb #645464fa
 @torch.no_grad()
