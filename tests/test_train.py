@@ -154,6 +154,8 @@ def test_a_process_that_dies_ends_the_run_and_a_signal_stops_all(tmp_path):
     assert process.returncode != 0 and "SIGKILL" in said
     at = torch.load(tmp_path / "run/state.pt", weights_only=True)["step"]
     assert at >= 5
+    kept = "".join(json.dumps(r) + "\n" for r in read_metrics(tmp_path / "run", at))       # or steps from before would be taken for steps from now
+    (tmp_path / "run/metrics.jsonl").write_text(kept)
     process = start(tmp_path, "run", "--resume", command=TORCHRUN)
     wait_for_step(tmp_path / "run", at + 2, process)
     process.send_signal(signal.SIGTERM)
