@@ -63,9 +63,11 @@ def write_command(args) -> int:
 
 # %% ../nbs/12_cli.ipynb #f94e3954
 def train_command(args) -> int:
-    "Train from the command line; `args.config` is a `Config`."
-    from cursivetransformer.train import train
-    run = train(args.config)
+    "Train from the command line; `args.config` is a `Config`, `args.argv` the flags it came from: they stand above the config of a run that comes from W&B."
+    from cursivetransformer.train import take_up, train
+    config = args.config
+    if config.load_from_run_id and take_up(config).resume: config = parse_config(config_parser("cursive train"), ["--resume", "--run_dir", config.run_dir, *args.argv])
+    run = train(config)
     if not run.finished: return 130
     print(f"{run.folder}: test loss {min(r['test_loss'] for r in run.metrics if 'test_loss' in r):.4f} nats/token at best. Write with: cursive write TEXT --checkpoint {run.folder} -o out.svg")
     return 0
@@ -205,7 +207,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--width", type=float, default=8.0, help="length of a line in canvas heights of 25 mm [8]")
     p.add_argument("--slant", type=float, help="give every word this slant: 0 is upright, 0.5 leans right [as written]")
     p.add_argument("--margin", type=float, default=0.2, help="room around the ink in canvas heights [0.2]")
-    p.add_argument("--checkpoint", metavar="C", help="a .safetensors, an original .pt, or a run's folder [the bundled model]")
+    p.add_argument("--checkpoint", metavar="C", help="a .safetensors, an original .pt, a run's folder, or wandb:ENTITY/PROJECT/RUN [the bundled model]")
     p.add_argument("--respell", metavar="2,4", help="write these words of --from again, and leave the others as they are")
     p.add_argument("--from", dest="page", metavar="OUT.json", help="the page that --respell is about")
     commands.add_parser("train", add_help=False, help="Train a model; see cursive train --help.")
@@ -221,7 +223,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def parse(argv: list) -> argparse.Namespace:
     "The command and its arguments. Bad ones print a sentence and exit with 2."
-    if argv[:1] == ["train"]: return argparse.Namespace(run=train_command, config=parse_config(config_parser("cursive train"), argv[1:]))
+    if argv[:1] == ["train"]: return argparse.Namespace(run=train_command, config=parse_config(config_parser("cursive train"), argv[1:]), argv=argv[1:])
     if argv[:1] == ["bench"]:
         what = argv[1] if len(argv) > 1 else ""
         if what in ("-h", "--help"): make_parser().parse_args(["--help"])

@@ -5,19 +5,21 @@
 # %% auto #0
 __all__ = ['NEWTON_SCHULZ', 'WARMUP', 'DECAY', 'MAY_CHANGE', 'EVALUATED', 'orthogonalize', 'Muon', 'Optimizers', 'make_optimizer',
            'rate_factor', 'Schedule', 'Score', 'score_samples', 'evaluate_words', 'set_sizes', 'adopt_shape',
-           'get_checkpoint', 'Run', 'read_metrics', 'plot_metrics', 'StopSignal', 'start_or_resume', 'train']
+           'get_checkpoint', 'Run', 'read_metrics', 'plot_metrics', 'StopSignal', 'take_up', 'start_or_resume', 'train']
 
 # %% ../nbs/09_train.ipynb #1bc01fce
 import dataclasses, io, json, math, os, signal, sys, threading, time, types
 from pathlib import Path
 import torch
-from .checkpoint import load_checkpoint, load_original, load_state, pick_device, save_model, save_state
-from .config import Config, ConfigError, CursiveError, save_config, to_dict, write_atomic
+from .checkpoint import load_state, open_checkpoint, pick_device, save_model, save_state
+from .config import Config, ConfigError, CursiveError, load_config, preset, save_config, to_dict, write_atomic
 from .data import batch, collate, create_datasets, prepare
 from .ink import Augmentation
 from .model import Transformer
+from .runs import bring_run, run_reference
 from .sample import save_samples
 from .tokenizer import CharTokenizer, stroke_tokenizer
+from .tracking import Tracker
 
 # %% ../nbs/09_train.ipynb #67f450c2
 NEWTON_SCHULZ = 3.4445, -4.7750, 2.0315  # coefficients of the quintic iteration; Jordan et al., Muon (2024)
@@ -180,17 +182,20 @@ def get_checkpoint(
     args: Config,
     sample_only: bool | None = None, # leave optimizer and schedule out; `args.sample_only` if None
 ) -> tuple: # (model, optimizer, scheduler, step, best_loss)
-    "The model of `args.local_checkpoint_path`; without a path a fresh one, or the bundled one if only samples are wanted. Raises `CursiveError`."
+    "The model of `args.local_checkpoint_path` or of the W&B run `args.load_from_run_id`; without either a fresh one, or the bundled one if only samples are wanted. Raises `CursiveError`."
     sample_only = args.sample_only if sample_only is None else sample_only
     path, device = args.local_checkpoint_path, pick_device(args.device)
     if path is None and args.load_from_run_id and Path("best_checkpoint.pt").exists(): path = "best_checkpoint.pt"   # as in the original
     if path is None and args.load_from_run_id:
-        raise CursiveError(f"Run {args.load_from_run_id} cannot be fetched from W&B yet; download its checkpoint and set local_checkpoint_path.")
+        if not sample_only and (config := take_up(args)).resume:
+            model, optimizer, schedule, step, best_loss, _ = start_or_resume(set_sizes(config), Path(config.run_dir))
+            adopt_shape(args, model)
+            return model, optimizer, schedule, step, best_loss
+        path = f"wandb:{run_reference(args)}"
     old, step, best_loss = {}, 0, None
-    if path is not None and str(path).endswith(".pt"):
-        model, old = load_original(path, device)
-        step, best_loss = old.get("step", 0), old.get("best_loss")
-    elif path is not None or sample_only: model = load_checkpoint(path, device)
+    if path is not None or sample_only:
+        model, old = open_checkpoint(path, device, args.wandb_api_key)
+        if "model_state_dict" in old or args.load_from_run_id: step, best_loss = int(old.get("step", 0)), old.get("best_loss")
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(args.seed)
@@ -248,8 +253,17 @@ class StopSignal:
 
 # %% ../nbs/09_train.ipynb #26dce94c
 # What may change when a run goes on; everything else would make it another run.
-MAY_CHANGE = {"max_steps", "print_every", "log_every", "device", "run_dir", "resume", "preset", "sample_only", "local_checkpoint_path", "load_from_run_id",
+MAY_CHANGE = {"wandb_mode", "wandb_watch", "max_steps", "print_every", "log_every", "device", "run_dir", "resume", "preset", "sample_only", "local_checkpoint_path", "load_from_run_id",
               "wandb_project", "wandb_entity", "wandb_run_name", "wandb_api_key"}
+
+def take_up(config: Config) -> Config:
+    "The config to go on with when `load_from_run_id` names a run that has a state, after bringing it to the run's folder; else the same config. Raises `CursiveError`."
+    if not config.load_from_run_id or config.resume or config.local_checkpoint_path or Path("best_checkpoint.pt").exists(): return config
+    folder = Path(config.run_dir)
+    if not bring_run(config, load_state(folder/"state.pt")["step"] if (folder/"state.pt").exists() else None): return config
+    usual = to_dict(preset(config.preset))
+    asked = {k: v for k, v in to_dict(config).items() if v != usual[k]}
+    return dataclasses.replace(load_config(folder/"config.json"), **asked, resume=True, wandb_api_key=config.wandb_api_key)
 
 def start_or_resume(config: Config, folder: Path) -> tuple: # (model, optimizer, schedule, step, best_loss, pending)
     "What a run begins with. Raises `CursiveError` if the folder holds another run, or none to resume."
@@ -280,6 +294,7 @@ def train(
 ) -> Run:
     "Train until `max_steps`, or until stopped, keeping everything in `config.run_dir`. Raises `CursiveError`."
     from tqdm.auto import tqdm
+    config = take_up(config)
     folder = Path(config.run_dir)
     model, optimizer, schedule, step, best, pending = start_or_resume(set_sizes(config), folder)
     training, held_out = create_datasets(config)
@@ -292,6 +307,7 @@ def train(
     def log(**row):
         metrics.append(row)
         write_atomic(folder/"metrics.jsonl", "".join(json.dumps(r) + "\n" for r in metrics))
+        tracker.log(row)
 
     def finite(loss: float) -> float:
         if not math.isfinite(loss): raise CursiveError(f"The loss became {loss} before step {step}; start again in another --run_dir with a lower --learning_rate.")
@@ -311,18 +327,21 @@ def train(
         loss = finite(score_samples(model, test_samples, held_out).per_token)
         values()
         log(step=step, test_loss=loss)
-        if best is None or loss < best:
+        improved = best is None or loss < best
+        if improved:
             best = loss
             save_model(model, folder/"best.safetensors", step, loss)
         save(loss)
-        for do_sample in (False, True): save_samples(model, held_out, 2, do_sample, folder/"samples", f"step_{step:06d}_")
+        tracker.checkpoint(best=improved)
+        pictures = [p for d in (training, held_out) for do_sample in (False, True) for p in save_samples(model, d, 2, do_sample, folder/"samples", f"step_{step:06d}_")]
+        tracker.log_samples(step, pictures, model)
         picture = io.BytesIO()
         plot_metrics(metrics)[0].savefig(picture, format="png", dpi=120)
         write_atomic(folder/"loss.png", picture.getvalue())
         bar.set_postfix_str(f"test {loss:.3f}")
 
     steps, tokens, since = 0, 0, time.perf_counter()               # since the last line of metrics or evaluation
-    with StopSignal() as stop, tqdm(total=config.max_steps, initial=step, unit="step", dynamic_ncols=True, desc=str(folder)) as bar:
+    with StopSignal() as stop, Tracker(config, folder, metrics) as tracker, tqdm(total=config.max_steps, initial=step, unit="step", dynamic_ncols=True, desc=str(folder)) as bar:
         if not config.resume: save_state(folder/"state.pt", model, optimizer, step, best)
         while step < config.max_steps and not stop.received:
             x, c, y = batch(training, step)
@@ -347,6 +366,7 @@ def train(
                 steps, tokens, since = 0, 0, time.perf_counter()
         if stop.received:
             save(None)
+            tracker.checkpoint()
             bar.write(f"Stopped by {stop.received} at step {step}; everything is saved. Go on with: cursive train --resume --run_dir {folder}", file=sys.stderr)
         elif not any(r["step"] == step and "test_loss" in r for r in metrics): evaluate()
     return Run(folder, model.eval(), metrics, finished=not stop.received)
