@@ -7,8 +7,8 @@ __all__ = ['INIT_TIMEOUT', 'FINISH_TIMEOUT', 'STATE_FILES', 'UPLOAD_PATIENCE', '
            'pick_mode', 'say', 'quiet_client', 'server_url', 'ask_for_key', 'Line', 'read_header', 'Tracker',
            'read_record', 'write_record']
 
-# %% ../nbs/05b_tracking.ipynb #c92266d7
-import json, netrc, os, queue, secrets, shlex, shutil, struct, sys, threading, time
+# %% ../nbs/05b_tracking.ipynb #33d263a9
+import contextlib, json, netrc, os, queue, secrets, shlex, shutil, struct, sys, threading, time
 from pathlib import Path
 from urllib.parse import urlsplit
 from .config import Config, to_dict, write_atomic
@@ -28,7 +28,7 @@ def find_key(
 ) -> str | None:
     "The W&B key, from the first place that has one."
     if key := given or os.environ.get("WANDB_API_KEY"): return key
-    try: entry = netrc.netrc(os.environ.get("NETRC") or Path.home()/".netrc").authenticators(urlsplit(url).hostname)
+    try: entry = netrc.netrc(os.environ.get("NETRC") or Path.home()/".netrc").authenticators(urlsplit(url).netloc)
     except (OSError, netrc.NetrcParseError, RuntimeError): entry = None
     return entry[2] if entry else colab_secret("WANDB_API_KEY")
 
@@ -61,29 +61,35 @@ def server_url(wandb) -> str:
 def ask_for_key(wandb) -> str | None:
     "Let W&B ask for a key, for two minutes at most; it then keeps it in netrc."
     try:
-        wandb.setup(wandb.Settings(silent=False))
+        wandb.termsetup(wandb.Settings(silent=False), None)
         wandb.login(timeout=120)
     except Exception: return None                                  # nobody answered, or what was typed is no key
-    finally: wandb.setup(wandb.Settings(silent=True))
+    finally: wandb.termsetup(wandb.Settings(silent=True), None)
     return find_key(None, server_url(wandb))
 
 # %% ../nbs/05b_tracking.ipynb #7b16040f
 class Line:
-    "Jobs done one after the other in a thread of their own; what fails goes to `on_error` and the next one follows."
+    "Jobs done one after the other in a thread of their own; what fails goes to `on_error` and the next one follows. A job is quick if it waits for nothing."
     def __init__(self, on_error):
         self.jobs, self.on_error = queue.Queue(), on_error
         self.thread = threading.Thread(target=self.work, daemon=True)
         self.thread.start()
-    def put(self, job): self.jobs.put(job)
+    def put(self, job, quick: bool = False): self.jobs.put((job, quick))
+    def do(self, job):
+        try: job()
+        except Exception as e: self.on_error(e)
     def work(self):
-        while (job := self.jobs.get()) is not None:
-            try: job()
-            except Exception as e: self.on_error(e)
-    def finish(self, seconds: float) -> bool: # whether all were done
-        "Wait for what is in line."
+        while (job := self.jobs.get()[0]) is not None: self.do(job)
+    def finish(self, seconds: float) -> bool: # whether all were done in time
+        "Wait for what is in line; when time is up, do what is quick in the rest of it."
         self.put(None)
         self.thread.join(seconds)
-        return not self.thread.is_alive()
+        if not self.thread.is_alive(): return True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                job, quick = self.jobs.get_nowait()
+                if quick: self.do(job)
+        return False
 
 # %% ../nbs/05b_tracking.ipynb #32c94fbd
 def read_header(path: Path) -> dict:
@@ -114,7 +120,7 @@ class Tracker:
 
     def sync_command(self) -> str:
         "What to type to send the run later."
-        return f"wandb sync {shlex.quote(str(self.run.settings.sync_dir))}"
+        return f"wandb sync {'--include-online ' if self.online else ''}{shlex.quote(str(self.run.settings.sync_dir))}"
 
     def __enter__(self):
         mode = pick_mode(self.config)
@@ -174,13 +180,13 @@ def _fill_in(self: Tracker, tracked: bool):
     steps = {}
     for row in self.metrics if self.online or not tracked else []: steps.setdefault(row["step"], {}).update(row)
     for step, row in steps.items():
-        if step >= self.first: self.rows.put(lambda step=step, row=row: self.run.log(row, step=step, commit=True))
+        if step >= self.first: self.rows.put(lambda step=step, row=row: self.run.log(row, step=step, commit=True), quick=True)
 
 def _log(self: Tracker, row: dict):
     "Send a line of metrics. Where an evaluation follows, the row of the step stays open for it."
     if self.run is None or row["step"] < self.first: return
     open_row = row["step"] % self.config.log_every == 0 or row["step"] == self.config.max_steps
-    self.rows.put(lambda: self.run.log(row, step=row["step"], commit=not open_row))
+    self.rows.put(lambda: self.run.log(row, step=row["step"], commit=not open_row), quick=True)
 
 def _log_samples(self: Tracker, step: int, pictures: list, model):
     "Send pictures, and histograms of the model's gradients if `wandb_watch` asks for them, and close the row of the step."
@@ -201,9 +207,9 @@ Tracker.fill_in, Tracker.log, Tracker.log_samples = _fill_in, _log, _log_samples
 STATE_FILES = "config.json", "metrics.jsonl", "state.pt"
 UPLOAD_PATIENCE = 60.0  # seconds until a checkpoint that has not arrived is mentioned
 
-def _checkpoint(self: Tracker, name: str = "last", best: bool = False):
-    "Send the folder's `NAME.safetensors`, and with `last` the state, as artifacts."
-    if self.run is None: return
+def _checkpoint(self: Tracker, name: str = "last", best: bool = False, closing: bool = False):
+    "Send the folder's `NAME.safetensors`, and with `last` the state, as artifacts: now, or offline when closing."
+    if self.run is None or not (self.online or closing): return
     place = self.folder/"wandb"/"checkpoints"/secrets.token_hex(4)
     aliases = ["last", "best"][name == "best":1 + best]
     try:
@@ -233,8 +239,8 @@ def _exit(self: Tracker, kind, *_):
     if self.run is None: return
     if not self.online and (self.folder/"last.safetensors").exists():
         last_is_best = (self.folder/"best.safetensors").exists() and read_header(self.folder/"best.safetensors")["step"] == read_header(self.folder/"last.safetensors")["step"]
-        if not last_is_best and (self.folder/"best.safetensors").exists(): self.checkpoint("best", best=True)
-        self.checkpoint("last", best=last_is_best)
+        if not last_is_best and (self.folder/"best.safetensors").exists(): self.checkpoint("best", best=True, closing=True)
+        self.checkpoint("last", best=last_is_best, closing=True)
     end = time.monotonic() + self.finish_timeout
     in_time = [line.finish(max(0.0, end - time.monotonic())) for line in (self.rows, self.files)]
     try:

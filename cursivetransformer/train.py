@@ -333,7 +333,7 @@ def train(
             save_model(model, folder/"best.safetensors", step, loss)
         save(loss)
         tracker.checkpoint(best=improved)
-        pictures = [p for d in (training, held_out) for do_sample in (False, True) for p in save_samples(model, d, 2, do_sample, folder/"samples", f"step_{step:06d}_")]
+        pictures = [p for d in (training, held_out) for do_sample in (False, True) for p in save_samples(model, d, 1, do_sample, folder/"samples", f"step_{step:06d}_")]
         tracker.log_samples(step, pictures, model)
         picture = io.BytesIO()
         plot_metrics(metrics)[0].savefig(picture, format="png", dpi=120)
