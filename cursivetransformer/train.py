@@ -324,9 +324,10 @@ def train(
 
     def evaluate():
         nonlocal best
-        loss = finite(score_samples(model, test_samples, held_out).per_token)
+        score = score_samples(model, test_samples, held_out)
+        loss = finite(score.per_token)
         values()
-        log(step=step, test_loss=loss)
+        log(step=step, test_loss=loss, test_loss_per_point=score.per_point)
         improved = best is None or loss < best
         if improved:
             best = loss

@@ -1,5 +1,7 @@
 """W&B: the real client against a server on this machine that can be made to fail. `wandb` runs in processes of its own, as it would for a user."""
+import base64
 import hashlib
+import itertools
 import json
 import os
 import pty
@@ -16,10 +18,10 @@ import torch
 from conftest import CURSIVE, ROOT
 from wandb_server import KEY, Server
 
-from cursivetransformer.config import ALPHABET, Config, preset
+from cursivetransformer.config import ALPHABET, Config, config_parser, parse_config, preset
 from cursivetransformer.model import Transformer
 from cursivetransformer.tracking import read_header
-from cursivetransformer.train import read_metrics
+from cursivetransformer.train import read_metrics, set_sizes
 
 MODEL = ROOT / "cursivetransformer/default.safetensors"
 TRAIN = ["train", "--preset", "debug", "--dataset_name", "embedded", "--schedule", "step", "--print_every", "2", "--log_every", "4", "--max_steps", "8", "--num_words", "1"]
@@ -382,13 +384,77 @@ args = get_all_args(use_argparse=False)
 args.wandb_entity, args.wandb_project, args.load_from_run_id = "sam-greydanus", "bigbank_2k", "7coqq2c4"
 model, optimizer, scheduler, step, best_loss = get_checkpoint(args, sample_only=True)
 c = model.config
-print(step, best_loss, optimizer, c.n_ctx_head, c.num_words, c.downsample_mean, c.tokenizer, c.positions, float(model.lm_head.weight.sum()))
+print(step, best_loss, optimizer, c.n_ctx_head, c.num_words, c.downsample_mean, c.tokenizer, c.positions, float(model.lm_head.weight.detach().sum()))
 model, optimizer, scheduler, step, best_loss = get_checkpoint(args)
 print(step, best_loss, optimizer is None, args.n_ctx_head)
 """
     done = run([sys.executable, "-c", code], client, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [f"7 2.5 None 2 3 0.7 polar learned {float(published.lm_head.weight.sum())}", "7 2.5 False 2"]
+    assert done.stdout.splitlines() == [f"7 2.5 None 2 3 0.7 polar learned {float(published.lm_head.weight.detach().sum())}", "7 2.5 False 2"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_a_stop_sends_the_checkpoint(server, client, tmp_path, how):
+    process = subprocess.Popen([*CURSIVE, *TRAIN, "--run_dir", "run", "--max_steps", "5000", "--log_every", "5000"], env=client, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    end = time.time() + 60
+    while time.time() < end and process.poll() is None and max(rows(tmp_path / "run"), default=0) < 4: time.sleep(0.05)
+    os.killpg(process.pid, how)                                                    # a terminal sends Ctrl-C to the client's processes too
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "everything is saved" in said and len([line for line in said.splitlines() if "W&B:" in line]) == 1, said
+    model, state = server.artifacts
+    at = torch.load(tmp_path / "run/state.pt", weights_only=True)["step"]
+    assert json.loads(model["metadata"])["step"] == at >= 4 and model["state"] == state["state"] == "COMMITTED" and set(model["aliases"]) == {"latest", "last"}
+    assert curve(only_run(server), "train_loss") == rows(tmp_path / "run")
+
+
+SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda p: p.stem)
+def test_sweeps_ask_for_what_there_is(path):
+    import yaml
+    sweep = yaml.safe_load(path.read_text())
+    assert sweep["method"] == "grid" and sweep["command"][:3] == ["${env}", "sh", "-c"] and sweep["command"][-1] == "${args}"
+    assert sweep.get("metric", {}).get("name") in (None, "test_loss", "test_loss_per_point")
+    choices = [[(k, v) for v in spec.get("values", [spec.get("value")])] for k, spec in sweep["parameters"].items()]
+    assert sum(len(c) > 1 for c in choices) == 2
+    for combination in itertools.product(*choices):
+        c = parse_config(config_parser(), [f"--{k}={v}" for k, v in combination])      # as W&B's agent writes them
+        Transformer(set_sizes(c))
+        assert all(getattr(c, k) == v for k, v in combination)
+
+
+def test_the_questions_have_sweeps(): assert {p.stem for p in SWEEPS} >= {"batch_size", "downsampling", "tokenizer", "layers"}
+
+
+def test_an_agent_runs_a_sweep(server, client, tmp_path):
+    made = run([sys.executable, "-m", "wandb", "sweep", "--project", "swept", ROOT / "sweeps/layers.yaml"], client, tmp_path)
+    assert made.returncode == 0, made.stderr
+    (name, sweep), = server.sweeps.items()
+    sweep["runs"] = [{"dataset_name": "embedded", "preset": "debug", "n_layer": 1, "max_steps": 2, "num_words": 1}]
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/cursive").write_text(f"#!{sys.executable}\nimport sys\nfrom cursivetransformer.cli import main\nsys.exit(main())\n")
+    (tmp_path / "bin/cursive").chmod(0o755)
+    done = run([sys.executable, "-m", "wandb", "agent", "--count", "1", f"me/swept/{name}"], {**client, "PATH": f"{tmp_path}/bin:{client['PATH']}"}, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(server.runs) == 1, done.stdout + done.stderr
+    ((entity, project, id),) = server.runs
+    r = only_run(server)
+    assert (entity, project) == ("me", "swept") and r["state"] == "finished" and json.loads(r["config"])["n_layer"]["value"] == 1
+    assert set(curve(r, "test_loss_per_point")) == {2} and (tmp_path / "runs/sweeps" / id / "last.safetensors").exists()
+
+
+def test_files_that_are_checked_with_xxhash(server, fetch):
+    xxhash = pytest.importorskip("xxhash", reason="this wandb brings no xxhash, and no artifact of its making needs it")
+    a = server.add_artifact(server.run("me", "p", "mine"), "model-mine", "model", {"model.safetensors": b"ink" * 1000})
+    manifest, digest = json.loads(server.files[a["manifest"]]), xxhash.xxh128(b"ink" * 1000).digest()
+    manifest["contents"]["model.safetensors"].update(digest=base64.b64encode(digest).decode(), extra={"alg": "XXH128"})
+    server.files[a["manifest"]] = json.dumps(manifest).encode()
+    server.files[f"me/{digest.hex()}"] = b"ink" * 1000
+    ask = fetch()
+    assert ask("me/p/mine") == f"model.safetensors {hashlib.md5(b'ink' * 1000).hexdigest()}"
+    server.files[f"me/{digest.hex()}"] = b"inc" * 1000
+    assert "damaged twice" in fetch(WANDB_CACHE_DIR="fresh")("me/p/mine")
 
 
 def test_curves_of_a_project(server, client, tmp_path):

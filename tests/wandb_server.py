@@ -135,6 +135,18 @@ class Server(ThreadingHTTPServer):
         return {"project": run and {"run": run and {"artifacts": edges([self.artifact_fields(a) for a in self.artifacts if a["run"] is run and a["state"] == "COMMITTED"])}}}
     def ArtifactByID(self, v): return {"artifact": self.artifact_fields(self.find(v))}
     def FetchArtifactManifest(self, v): return {"artifact": self.artifact_fields(self.find(v))}
+    def UpsertSweep(self, v):
+        name = f"sweep{next(self.ids)}"
+        self.sweeps[name] = {"config": v["config"], "runs": []}        # what an agent shall run: dicts of parameters
+        return {"upsertSweep": {"sweep": {"id": name, "name": name, "project": {"id": "p1", "name": v["projectName"], "entity": {"id": "e1", "name": v["entityName"] or "me"}}}, "configValidationWarnings": []}}
+    def SweepWithRuns(self, v):
+        return {"project": {"sweep": {"id": v["sweep"], "name": v["sweep"], "method": "grid", "state": "RUNNING", "description": None, "config": self.sweeps[v["sweep"]]["config"], "createdAt": NOW.format(0, 0),
+                                      "heartbeatAt": None, "updatedAt": None, "earlyStopJobRunning": False, "bestLoss": None, "controller": None, "scheduler": None, "runs": edges([])}}}
+    def CreateAgent(self, v): return {"createAgent": {"agent": {"id": v["sweep"]}}}
+    def Heartbeat(self, v):
+        runs = self.sweeps[v["id"]]["runs"]
+        jobs = [{"type": "run", "run_id": f"swept{len(runs)}", "program": None, "args": {k: {"value": x} for k, x in runs.pop(0).items()}}] if runs else []
+        return {"agentHeartbeat": {"agent": {"id": v["id"]}, "commands": json.dumps(jobs)}}
     def find(self, v):
         "The artifact that variables speak of by its id, or None."
         return next((a for a in self.artifacts if a["id"] == (v.get("id") or v.get("artifactID"))), None)
