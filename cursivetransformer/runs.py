@@ -63,7 +63,7 @@ def explain(e: BaseException, what: str, url: str) -> RunError:
     while seen is not None and seen not in chain: chain.append(seen); seen = seen.__cause__ or seen.__context__
     text = " ".join(f"{type(x).__name__} {x}" for x in chain).lower()
     full = next((x for x in chain if isinstance(x, OSError) and x.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)), None)
-    if full: return RunError(f"There was no room for {what} ({full.strerror}); make room in {tempfile.gettempdir()} and in W&B's cache, or set WANDB_CACHE_DIR and TMPDIR to other places.")
+    if full: return RunError(f"There was no room for {what} ({full.strerror}); make room, or set TMPDIR and WANDB_CACHE_DIR to places that have some.")
     if any(s in text for s in ("401", "not logged in", "authentication", "api key")): return RunError(f"W&B at {url} does not take the key; get one at {url}/authorize and set WANDB_API_KEY.")
     if any(s in text for s in ("403", "permission", "forbidden")): return RunError(f"The key may not read {what} at {url}; ask its owner for access, or use another key.")
     if any(s in text for s in ("not found", "could not find", "404")): return RunError(f"There is no {what} at {url} that the key may see; check entity, project and id in the run's address.")
