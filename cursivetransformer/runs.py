@@ -8,7 +8,7 @@ __all__ = ['DEADLINE', 'RunError', 'Reference', 'parse_reference', 'deadline', '
            'fetch_curves', 'plot_curves']
 
 # %% ../nbs/05c_runs.ipynb #9e69bccc
-import base64, contextlib, dataclasses, errno, hashlib, json, os, tempfile, threading
+import base64, contextlib, dataclasses, errno, hashlib, json, os, re, tempfile, threading
 from pathlib import Path
 from .config import Config, CursiveError, write_atomic
 from .tracking import STATE_FILES, find_key, quiet_client, read_record, say, server_url, write_record
@@ -64,9 +64,10 @@ def explain(e: BaseException, what: str, url: str) -> RunError:
     text = " ".join(f"{type(x).__name__} {x}" for x in chain).lower()
     full = next((x for x in chain if isinstance(x, OSError) and x.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)), None)
     if full: return RunError(f"There was no room for {what} ({full.strerror}); make room, or set TMPDIR and WANDB_CACHE_DIR to places that have some.")
-    if any(s in text for s in ("401", "not logged in", "authentication", "api key")): return RunError(f"W&B at {url} does not take the key; get one at {url}/authorize and set WANDB_API_KEY.")
-    if any(s in text for s in ("403", "permission", "forbidden")): return RunError(f"The key may not read {what} at {url}; ask its owner for access, or use another key.")
-    if any(s in text for s in ("not found", "could not find", "404")): return RunError(f"There is no {what} at {url} that the key may see; check entity, project and id in the run's address.")
+    says = lambda words: re.search(rf"\b({words})\b", text)
+    if says("401|not logged in|unauthorized|authenticationerror|api key"): return RunError(f"W&B at {url} does not take the key; get one at {url}/authorize and set WANDB_API_KEY.")
+    if says("403|permission|forbidden"): return RunError(f"The key may not read {what} at {url}; ask its owner for access, or use another key.")
+    if says("404|not found|could not find"): return RunError(f"There is no {what} at {url} that the key may see; check entity, project and id in the run's address.")
     return RunError(f"W&B at {url} did not send {what} ({str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__}); try again when the network is back, or load a local file.")
 
 # %% ../nbs/05c_runs.ipynb #6a1cbe57

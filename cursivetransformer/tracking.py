@@ -109,7 +109,6 @@ class Tracker:
         metrics: list = (), # rows of the run so far
     ):
         self.config, self.folder, self.metrics, self.run, self.told = config, Path(folder), list(metrics), None, False
-        self.finish_timeout = float(os.environ.get("WANDB_FINISH_TIMEOUT", FINISH_TIMEOUT))
 
     def trouble(self, e):
         "Tell the first thing that went wrong, and what to do about it."
@@ -126,7 +125,9 @@ class Tracker:
         mode = pick_mode(self.config)
         if mode != "disabled":
             try: self.start(quiet_client(), mode)
-            except Exception as e: say(f"not used, since {type(e).__name__}: {e}. Everything is kept in {self.folder}")
+            except Exception as e:
+                self.run = None
+                say(f"not used, since {type(e).__name__}: {e}. Everything is kept in {self.folder}")
         return self
 
 # %% ../nbs/05b_tracking.ipynb #bd71ed01
@@ -139,42 +140,51 @@ def write_record(folder: Path, id: str, entity: str | None, project: str, url: s
     "Remember which run of W&B a folder holds."
     write_atomic(folder/"wandb.json", json.dumps({"id": id, "entity": entity, "project": project, "url": url}) + "\n")
 
-# %% ../nbs/05b_tracking.ipynb #5dfe53fd
+# %% ../nbs/05b_tracking.ipynb #7ec35e41
+def _identity(self: Tracker) -> dict: # id, project and entity
+    "Which run of W&B this is."
+    record, c = read_record(self.folder), self.config
+    if "WANDB_SWEEP_ID" in os.environ: return dict(id=os.environ.get("WANDB_RUN_ID"), project=None, entity=None)
+    return dict(id=os.environ.get("WANDB_RUN_ID") or record.get("id") or secrets.token_hex(4),
+                project=record.get("project") or c.wandb_project, entity=record.get("entity") or c.wandb_entity)
+
+def _open_run(self: Tracker, wandb, mode: str, key: str | None = None):
+    "A run of the client, which says nothing itself and gives up in time."
+    init = float(os.environ.get("WANDB_INIT_TIMEOUT", INIT_TIMEOUT))
+    settings = wandb.Settings(silent=True, console="off", reinit="create_new", api_key=key, init_timeout=init, finish_timeout=self.finish_timeout,
+                              finish_timeout_raises=True, x_file_stream_transmit_interval=5)     # seconds until what was logged is sent
+    command, sys.argv = sys.argv, [a.replace(key, "...") if key else a for a in sys.argv]
+    try: return wandb.init(**self.identity, name=self.config.wandb_run_name, config=to_dict(self.config), dir=str(self.folder), mode=mode,
+                           resume="allow" if mode == "online" else None, settings=settings)
+    finally: sys.argv = command
+
+Tracker.find_identity, Tracker.open_run = _identity, _open_run
+
+# %% ../nbs/05b_tracking.ipynb #7ce58f81
 def _start(self: Tracker, wandb, mode: str):
-    "Open the run."
-    config, folder = self.config, self.folder
-    key = find_key(config.wandb_api_key, server_url(wandb)) if mode != "offline" else None
+    "Open the run, online if there is a key and a server that takes it."
+    self.folder.mkdir(parents=True, exist_ok=True)
+    self.finish_timeout = float(os.environ.get("WANDB_FINISH_TIMEOUT", FINISH_TIMEOUT))
+    self.identity, self.online, failure = self.find_identity(), False, None
+    key = find_key(self.config.wandb_api_key, server_url(wandb)) if mode != "offline" else None
     if mode == "online" and key is None and has_human(): key = ask_for_key(wandb)
-    record = read_record(folder)
-    swept = "WANDB_SWEEP_ID" in os.environ
-    self.id = os.environ.get("WANDB_RUN_ID") or record.get("id") or secrets.token_hex(4)
-    who = dict(id=self.id, project=None if swept else record.get("project") or config.wandb_project, entity=None if swept else record.get("entity") or config.wandb_entity)
-    folder.mkdir(parents=True, exist_ok=True)
-    def open_run(mode, key=None):
-        settings = wandb.Settings(silent=True, console="off", reinit="create_new", api_key=key, x_file_stream_transmit_interval=5,
-                                  init_timeout=float(os.environ.get("WANDB_INIT_TIMEOUT", INIT_TIMEOUT)), finish_timeout=self.finish_timeout, finish_timeout_raises=True)
-        command, sys.argv = sys.argv, [a.replace(key, "...") if key else a for a in sys.argv]   # W&B stores the command line, and a key may stand in it
-        try: return wandb.init(**who, name=config.wandb_run_name, dir=str(folder), config=to_dict(config), mode=mode, resume="allow" if mode == "online" else None, settings=settings)
-        finally: sys.argv = command
     if key:
-        try: self.run = open_run("online", key)
+        try: self.run, self.online = self.open_run(wandb, "online", key), True
         except Exception as e:
             wandb.teardown()                                       # or the half-open run stands in the way of the offline one
             failure = e
-    self.online = self.run is not None
-    if not self.online:
-        self.run = open_run("offline")
-        if key: self.trouble(failure)
-        else: say(f"{'offline' if mode == 'offline' else 'no key found, so the run stays here'}; send it with: {self.sync_command()}")
-    else: say(self.run.url)
+    if not self.online: self.run = self.open_run(wandb, "offline")
+    if self.online: say(self.run.url)
+    elif failure: self.trouble(failure)
+    else: say(f"{'offline' if mode == 'offline' else 'no key found, so the run stays here'}; send it with: {self.sync_command()}")
     self.rows, self.files = Line(self.trouble), Line(self.trouble)
     self.first = self.run.starting_step if self.online else 0      # what comes before, W&B has
-    self.fill_in(bool(record))
-    write_record(folder, self.id, self.run.entity or who["entity"], self.run.project or who["project"], self.run.url if self.online else None)
+    self.fill_in(tracked=bool(read_record(self.folder)))
+    write_record(self.folder, self.run.id, self.run.entity or self.identity["entity"], self.run.project or self.identity["project"], self.run.url if self.online else None)
 
 Tracker.start = _start
 
-# %% ../nbs/05b_tracking.ipynb #5f6d9af7
+# %% ../nbs/05b_tracking.ipynb #e4a5aee0
 def _fill_in(self: Tracker, tracked: bool):
     "Send the rows of metrics that W&B lacks; an offline run that was tracked before has sent them already."
     steps = {}
@@ -194,31 +204,33 @@ def _log_samples(self: Tracker, step: int, pictures: list, model):
     gradients = {n: p.grad.detach().float().cpu().numpy() for n, p in model.named_parameters() if p.grad is not None} if self.config.wandb_watch else {}
     def send():
         import wandb
-        row = {f"gradients/{n}": wandb.Histogram(g.ravel()) for n, g in gradients.items()}
-        try: self.run.log({**row, **{f"samples/{p.stem.split('_', 2)[2]}": wandb.Image(str(p)) for p in pictures}}, step=step, commit=True)
+        try: self.run.log({**{f"samples/{p.stem.split('_', 2)[2]}": wandb.Image(str(p)) for p in pictures},
+                           **{f"gradients/{n}": wandb.Histogram(g.ravel()) for n, g in gradients.items()}}, step=step, commit=True)
         except Exception:
-            self.run.log({**row, "step": step}, step=step, commit=True)
+            self.run.log({"step": step}, step=step, commit=True)   # the numbers go without
             raise
     self.rows.put(send)
 
 Tracker.fill_in, Tracker.log, Tracker.log_samples = _fill_in, _log, _log_samples
 
-# %% ../nbs/05b_tracking.ipynb #dc269669
+# %% ../nbs/05b_tracking.ipynb #c56b6ddd
 STATE_FILES = "config.json", "metrics.jsonl", "state.pt"
 UPLOAD_PATIENCE = 60.0  # seconds until a checkpoint that has not arrived is mentioned
 
-def _checkpoint(self: Tracker, name: str = "last", best: bool = False, closing: bool = False):
-    "Send the folder's `NAME.safetensors`, and with `last` the state, as artifacts: now, or offline when closing."
-    if self.run is None or not (self.online or closing): return
+def _checkpoint(self: Tracker, best: bool = False):
+    "Send the folder's `last.safetensors`, which may be the best so far too, and its state."
+    if self.run is not None and self.online: self.copy_and_send("last", ["last", "best"] if best else ["last"])
+
+def _copy_and_send(self: Tracker, name: str, aliases: list):
+    "Copy `NAME.safetensors`, and with `last` the state, and put sending them in line."
     place = self.folder/"wandb"/"checkpoints"/secrets.token_hex(4)
-    aliases = ["last", "best"][name == "best":1 + best]
     try:
         place.mkdir(parents=True)
         for source, copy in (f"{name}.safetensors", "model.safetensors"), *([(n, n) for n in STATE_FILES] if name == "last" else []):
             if (self.folder/source).exists(): shutil.copyfile(self.folder/source, place/copy)
         header = read_header(place/"model.safetensors")
-    except OSError as e: return self.trouble(e)
-    self.files.put(lambda: self.send_checkpoint(place, header, aliases))
+        self.files.put(lambda: self.send_checkpoint(place, header, aliases))
+    except Exception as e: self.trouble(e)
 
 def _send_checkpoint(self: Tracker, place: Path, header: dict, aliases: list):
     "Log what lies in a folder as artifacts, and remove it when they have arrived."
@@ -227,26 +239,29 @@ def _send_checkpoint(self: Tracker, place: Path, header: dict, aliases: list):
     for kind, names in ("model", ("model.safetensors",)), ("state", STATE_FILES):
         present = [place/n for n in names if (place/n).exists()]
         if not present: continue
-        artifact = wandb.Artifact(f"{kind}-{self.id}", type=kind, metadata=header if kind == "model" else {k: header[k] for k in ("step", "loss")})
+        artifact = wandb.Artifact(f"{kind}-{self.run.id}", type=kind, metadata=header if kind == "model" else {k: header[k] for k in ("step", "loss")})
         for path in present: artifact.add_file(str(path), policy="immutable", skip_cache=True)
         sent.append(self.run.log_artifact(artifact, aliases=aliases if kind == "model" else ["last"]))
     if not self.online: return
     for artifact in sent: artifact.wait(timeout=min(UPLOAD_PATIENCE, self.finish_timeout))
     shutil.rmtree(place)
 
+def _add_last_checkpoints(self: Tracker):
+    "Put the best and the last model of an offline run in line."
+    step = {n: read_header(self.folder/f"{n}.safetensors")["step"] for n in ("best", "last") if (self.folder/f"{n}.safetensors").exists()}
+    if "best" in step and step["best"] != step.get("last"): self.copy_and_send("best", ["best"])
+    if "last" in step: self.copy_and_send("last", ["last", "best"] if step.get("best") == step["last"] else ["last"])
+
 def _exit(self: Tracker, kind, *_):
     "Close the run, waiting no longer than the time allowed."
     if self.run is None: return
-    if not self.online and (self.folder/"last.safetensors").exists():
-        last_is_best = (self.folder/"best.safetensors").exists() and read_header(self.folder/"best.safetensors")["step"] == read_header(self.folder/"last.safetensors")["step"]
-        if not last_is_best and (self.folder/"best.safetensors").exists(): self.checkpoint("best", best=True, closing=True)
-        self.checkpoint("last", best=last_is_best, closing=True)
-    end = time.monotonic() + self.finish_timeout
-    in_time = [line.finish(max(0.0, end - time.monotonic())) for line in (self.rows, self.files)]
     try:
+        if not self.online: self.add_last_checkpoints()
+        end = time.monotonic() + self.finish_timeout
+        in_time = [line.finish(max(0.0, end - time.monotonic())) for line in (self.rows, self.files)]
         self.run.finish(exit_code=int(kind is not None))
         if not all(in_time): raise TimeoutError("The server did not take everything in time")
         if self.online: shutil.rmtree(self.folder/"wandb"/"checkpoints", ignore_errors=True)
     except Exception as e: self.trouble(e)
 
-Tracker.checkpoint, Tracker.send_checkpoint, Tracker.__exit__ = _checkpoint, _send_checkpoint, _exit
+Tracker.checkpoint, Tracker.copy_and_send, Tracker.send_checkpoint, Tracker.add_last_checkpoints, Tracker.__exit__ = _checkpoint, _copy_and_send, _send_checkpoint, _add_last_checkpoints, _exit
