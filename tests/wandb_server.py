@@ -182,7 +182,7 @@ class Handler(BaseHTTPRequestHandler):
             name = re.search(r"(?:query|mutation)\s+(\w+)", request["query"])
             with s.lock:
                 v = request.get("variables") or {}
-                return self.answer(self.graphql(name and name[1], v.get("input", v), request["query"]))
+                return self.answer(self.graphql(name[1] if name else "Viewer", v.get("input", v), request["query"]))   # `query { viewer { id } }` has no name
         if stream := re.fullmatch(r"/files/([^/]+)/([^/]+)/([^/]+)/file_stream", self.path):
             with s.lock: return self.answer(self.stream(s.run(*stream.groups()), json.loads(body)))
         if self.path.startswith("/storage/") and self.command == "PUT":
