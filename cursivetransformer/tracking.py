@@ -179,7 +179,7 @@ def _open_run(self: Tracker, wandb, mode: str, key: str | None = None):
     finally: sys.argv = command
 
 def _open_online(self: Tracker, wandb, key: str):
-    "An online run. Some versions of the client (0.28.0 and 0.28.1) do not keep to their own timeout; a run that they open too late is closed again."
+    "An online run. Some versions of the client do not keep to their own timeout; a run that they open too late is closed again."
     late = threading.Event()
     def opened():
         run = self.open_run(wandb, "online", key)
@@ -201,8 +201,8 @@ def _start(self: Tracker, wandb, mode: str):
     if key:
         try: self.run, self.online = self.open_online(wandb, key), True
         except Exception as e:
-            wandb.teardown()                                       # or the half-open run stands in the way of the offline one
             failure = e
+            with contextlib.suppress(TimeoutError): within(5, wandb.teardown)      # or the half-open run stands in the way of the offline one; 0.28.0 and 0.28.1 wait for ever
     if not self.online: self.run = self.open_run(wandb, "offline")
     if self.online: say(self.run.url)
     elif failure: self.trouble(failure)
