@@ -246,7 +246,7 @@ def test_words_a_model_cannot_take_are_named(default):
     with pytest.raises(CursiveError, match="'x{51}'"): evaluate_words(default, [Word("x" * 51, load_bank("embedded").words[0].points)])
 
 
-def test_get_checkpoint(shared, whole):
+def test_get_checkpoint(shared, whole, monkeypatch):
     c = set_sizes(preset("paper", dataset_name="embedded", max_seq_length=256, device="cpu"))
     model, optimizer, scheduler, step, best = get_checkpoint(c)
     assert step == 0 and best is None and optimizer.param_groups[0]["lr"] == 0.01 and scheduler.get_last_lr() == [0.01]
@@ -259,7 +259,9 @@ def test_get_checkpoint(shared, whole):
     c.local_checkpoint_path = str(whole.folder)
     assert get_checkpoint(c, sample_only=True)[0].config.n_layer == whole.model.config.n_layer
     c.local_checkpoint_path, c.load_from_run_id = None, "7coqq2c4"
-    with pytest.raises(CursiveError, match="local_checkpoint_path"): get_checkpoint(c)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(whole.folder / "none"))
+    with pytest.raises(CursiveError, match="needs a key"): get_checkpoint(c)
 
 
 def test_trains_on_real_ink(shared, tmp_path):
