@@ -134,7 +134,7 @@ def load_original(
 
 # %% ../nbs/06_checkpoint.ipynb #3fc8fc76
 DEFAULT = (Path(__file__).parent if "__file__" in globals() else Path("../cursivetransformer"))/"default.safetensors"
-DEFAULT_SHA256 = "7a14f5d797af76e5ad08d2a3e898e321ddbdbec2cd417e00f4c334342935da4d"
+DEFAULT_SHA256 = "9cb2f143aafacb0e5416008d73eb99dc13a60c76c8460e55da479def50ab5dd3"
 
 def pick_device(name: str = "auto") -> str: # what torch calls it
     "`auto` is a CUDA GPU if there is one, else the CPU. Raises `ConfigError` for a device that is not there."
