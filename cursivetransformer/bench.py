@@ -183,21 +183,19 @@ def bench_sample(config: Config) -> list: # of `Timing`
     model = load_checkpoint(config.local_checkpoint_path, config.device)
     device, per_point = model.lm_head.weight.device, stroke_tokenizer(model.config.tokenizer).tokens_per_point
     write("warm up", model)
-    rows, seconds_a_token = [], {}
+    rows = []
     for what, text in ("one word: goddess,", "goddess,"), (f"paragraph of {len(ILIAD.split())} words", ILIAD):
         page = write(text, model)
         ours = timed(lambda: write(text, model), 5, device)
         tokens = np.array([per_point*len(w.points) + 1 for w in page])
-        for n in {100*int(np.ceil(t/100)) for t in tokens} - set(seconds_a_token):     # each length to the next hundred once
-            seconds_a_token[n] = timed(lambda: full_forward(model, "goddess,", n), 1, device)/n
-        plain = sum(t*seconds_a_token[100*int(np.ceil(t/100))] for t in tokens)
-        rows.append(Timing(what, plain, ours, writing_floor(model, tokens)))
+        if not rows: plain = timed(lambda: full_forward(model, text, int(tokens.sum())), 1, device)/tokens.sum()     # seconds a token
+        rows.append(Timing(what, plain*tokens.sum(), ours, writing_floor(model, tokens)))
     return rows
 
 # %% ../nbs/11b_bench.ipynb #cb111cf2
 def bench_start(config: Config) -> list: # of `Timing`
     "`cursive write` as a whole process."
-    run = lambda code: timed(lambda: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True), 5)
+    run = lambda code: timed(lambda: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True), 3)
     with tempfile.TemporaryDirectory() as d:
         command = f"import sys; from cursivetransformer.cli import main; sys.exit(main(['write', 'goddess,', '-o', {str(Path(d)/'x.svg')!r}]))"
         eager = "import matplotlib.pyplot, pooch, tqdm.auto, torch._dynamo, cursivetransformer.train; "

@@ -236,14 +236,15 @@ def plot_metrics(metrics: list, ax=None) -> tuple: # (figure, axes)
 
 # %% ../nbs/09_train.ipynb #a41177a4
 class StopSignal:
-    "Within `with`, SIGINT and SIGTERM set `.received` instead of breaking off; a second one breaks off. Elsewhere than in the main thread it does nothing."
+    "Within `with`, SIGINT, SIGTERM and SIGHUP set `.received` instead of breaking off; a second one breaks off. Those that `nohup` and the like ignore stay ignored. Elsewhere than in the main thread it does nothing."
     def __init__(self): self.received = None
     def handle(self, number, frame):
         if self.received: raise KeyboardInterrupt
         self.received = signal.Signals(number).name
     def __enter__(self):
         main = threading.current_thread() is threading.main_thread()
-        self.before = {s: signal.signal(s, self.handle) for s in (signal.SIGINT, signal.SIGTERM)} if main else {}
+        signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]   # Windows has no SIGHUP
+        self.before = {s: signal.signal(s, self.handle) for s in signals if main and signal.getsignal(s) is not signal.SIG_IGN}
         return self
     def __exit__(self, *exc):
         for s, handler in self.before.items(): signal.signal(s, handler)

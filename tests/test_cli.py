@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,14 +43,56 @@ def test_respelling_a_saved_page(cursive, tmp_path):
     assert [b["metadata"]["asciiSequence"] for b in after] == "many a brave soul".split()
 
 
+def test_every_output_is_the_same_page_and_none_is_half_there(cursive, tmp_path):
+    text = "many a brave soul\nit sent " * 20
+    done = cursive("write", text, "-o", "a.svg", "-o", "a.json", "-o", "-", "--width", 3)
+    assert done.returncode == 0 and done.stdout == (tmp_path / "a.svg").read_text()
+    assert len(load_bank(str(tmp_path / "a.json")).words) == 120
+    done = cursive("write", text * 5, "-o", "b.svg", "-o", "b.json", "-o", "b.png", "--width", 1)
+    assert done.returncode == 2 and ".pdf" in done.stderr and paths(tmp_path) == ["a.json", "a.svg"]
+
+
+def files(folder): return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+def test_lines_in_bulk_go_on_after_a_kill(cursive, tmp_path):
+    (tmp_path / "l.txt").write_text("so\n" * 127 + "5 €\n" + "it\n" * 127 + "a\n" * 10)
+    bulk = ["write", "--file", "l.txt", "--out-dir"]
+    process = subprocess.Popen([*CURSIVE, *bulk, "killed"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    while not (tmp_path / "killed/part-000000.json.zip").exists(): time.sleep(0.02)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL and not (tmp_path / "killed/part-000002.json.zip").exists()
+    done = cursive(*bulk, "killed")
+    assert done.returncode == 0 and "264 lines in json" in done.stdout and "line 128" in done.stderr and "1 of 265" in done.stderr, done.stderr
+    for rank in "1", "0": assert cursive(*bulk, "whole", env={"RANK": rank, "WORLD_SIZE": "2"}).returncode == 0       # as torchrun says it
+    assert files(tmp_path / "killed") == files(tmp_path / "whole") and len(files(tmp_path / "whole")) == 5
+    assert cursive("data", "whole/part-000001.json.zip").returncode == 0
+    assert "another seed" in cursive(*bulk, "whole", "--seed", 1).stderr
+
+
+def test_processes_of_one_machine_take_a_gpu_each(monkeypatch):
+    import torch
+
+    from cursivetransformer.cli import local_device
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert local_device() == "auto"
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert local_device() == "cuda:1"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert local_device() == "auto"
+
+
 @pytest.mark.parametrize("args, says", [
+    (["write", "a", "--shards", "1/2"], "--out-dir"), (["write", "a", "--format", "svg"], "--out-dir"), (["write", "a", "--out-dir", "d", "-o", "a.svg"], "leave -o"), (["write", "a", "--out-dir", "d", "--shards", "0/2"], "1/4 to 4/4"),
     (["write"], "Give a text"), (["write", "a", "--file", "b"], "one of them"), (["write", "5 €"], "'€'"), (["write", " "], "nothing to write"), (["write", "a", "-o", "a.gif"], "svg, png, pdf, json"),
     (["write", "a", "-o", "no/dir/\0"], "ending"), (["write", "--file", "missing.txt"], "missing.txt"), (["write", "a", "--checkpoint", "x.safetensors"], "no checkpoint x.safetensors"),
     (["write", "a", "--temperature", "0"], "temperature"), (["write", "a", "--width", "-1"], "width"), (["write", "a", "--seed", "-1"], "seed"), (["write", "--respell", "1"], "belong together"), (["write", "a", "--respell", "1", "--from", "a.json"], "leave the text out"), (["write", "a", "--slant", "nan"], "slant"), (["write", "a", "--temperature", "inf"], "temperature"),
     (["write", "a", "--checkpoint", "c" * 5000], "no checkpoint"),
     (["write", "--respell", "x", "--from", "t.json"], "t.json"), (["write", "x" * 60], "50 characters"), (["write", "a", "--tempreature", "1"], "tempreature"),
     (["train", "--n_layers", "3"], "n_layer"), (["train", "--dataset_name", "nothing"], "no word bank"), (["train", "--resume", "--run_dir", "none"], "none"),
-    (["eval", "--dataset", "nothing"], "no word bank"), (["eval", "--dataset", "embedded", "--num_words", "0"], "num_words"), (["data", "nothing.json"], "no word bank"), (["bench", "speed"], "data, sample, train"),
+    (["eval", "--dataset", "nothing"], "no word bank"), (["eval", "--dataset", "embedded", "--num_words", "0"], "num_words"), (["data", "nothing.json"], "no word bank"), (["bench", "speed"], "data, train, sample"),
     (["wriet", "a"], "wriet"), ([], "required")])
 def test_bad_input_is_one_sentence_and_exit_code_2(cursive, tmp_path, args, says):
     args = [a.replace("\0", "x") for a in args]
@@ -129,10 +172,14 @@ def test_train_then_write_with_the_run(cursive, tmp_path):
     assert (tmp_path / "a.svg").exists()
 
 
-@pytest.mark.parametrize("what, says", [("data", "samples/s"), ("sample", "for the paragraph"), ("train", "step,")])
-def test_bench_prints_ratios(cursive, what, says):
-    done = cursive("bench", what, "--preset", "debug", "--dataset_name", "embedded")
-    assert done.returncode == 0 and says in done.stdout and "x\n" in done.stdout, done.stderr
+def test_bench_prints_the_plain_way_ours_and_the_floor(cursive):
+    done = cursive("bench", "--preset", "debug", "--dataset_name", "embedded", timeout=200)
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if " plain " in line]
+    for row, what in zip(rows, ("200 samples ready", "batch of", "training step", "one word", "paragraph of 49 words", "whole process"), strict=True):
+        assert row.startswith(what) or what in row
+        plain, ours, times = (float(re.search(pattern, row)[1]) for pattern in (r"plain +([\d.e+-]+) s", r"ours +([\d.e+-]+) s", r"([\d.]+)x faster"))
+        assert times == pytest.approx(plain / ours, abs=0.06, rel=0.01) and (what == "200 samples ready" or "x above it" in row)
 
 
 @pytest.mark.parametrize("command", [[], ["write"], ["train"], ["eval"], ["data"], ["bench", "data"]], ids=str)
@@ -152,7 +199,8 @@ def test_nothing_heavy_is_imported_before_it_is_needed(tmp_path):
     assert not imported_by("import cursivetransformer", tmp_path) & (heavy | {"numpy"})
     assert not imported_by("import cursivetransformer.cli", tmp_path) & (heavy | {"numpy"})
     assert not imported_by("from cursivetransformer.cli import main\nmain(['data', 'embedded'])", tmp_path) & heavy
-    assert not imported_by("from cursivetransformer.cli import main\nmain(['write', 'a', '-o', 'a.svg'])", tmp_path) & (heavy - {"torch"})
+    writing = imported_by("from cursivetransformer.cli import main\nmain(['write', 'a', '-o', 'a.svg'])", tmp_path)
+    assert not writing & {"matplotlib", "wandb", "IPython", "pooch", "ipywidgets", "requests", "torch._dynamo", "torch._inductor", "sympy"}
 
 
 def test_every_promised_name_can_be_imported():

@@ -36,21 +36,22 @@ def test_cached_decoding_equals_the_full_forward(options, prefill):
     torch.testing.assert_close(torch.stack(steps, 1), plain[:, prefill - 1:], atol=1e-5, rtol=1e-5)
 
 
-def test_rows_of_a_cache_can_be_dropped():
+@pytest.mark.parametrize("keep", [[0, 3], [3, 1], [2, 3, 1], [0, 1, 2, 3]], ids=str)
+def test_rows_of_a_cache_can_be_dropped(keep):
     model = make()
     idx, context = torch.randint(0, 525, (4, 10)), torch.randint(1, 72, (4, 8))
     with torch.no_grad():
         plain, _ = model(idx, context)
         cache = Cache(model, context, 10)
         for i in range(9): model.advance(idx[:, i:i + 1], cache)
-        keep = torch.tensor([0, 3])
+        keep = torch.tensor(keep)
         cache.keep(keep)
         torch.testing.assert_close(model.advance(idx[keep, 9:], cache), plain[keep, -1], atol=1e-5, rtol=1e-5)
 
 
 def test_fused_attention_equals_attention_written_out(monkeypatch):
     from cursivetransformer import model as module
-    from cursivetransformer.cli import plain_attention
+    from cursivetransformer.bench import plain_attention
     model = make()
     idx, context = torch.randint(0, 525, (2, 30)), torch.randint(0, 72, (2, 9)).clamp(min=1)
     context[0, 5:] = 0

@@ -6,7 +6,7 @@ import pytest
 
 from cursivetransformer.config import CursiveError
 from cursivetransformer.ink import Word
-from cursivetransformer.render import MM, bezier, plot_words, save_page, to_svg
+from cursivetransformer.render import MM, PAGE, bezier, page_writer, plot_words, save_page, to_svg
 
 
 def page():
@@ -62,3 +62,32 @@ def test_a_plot_shows_all_the_ink_and_the_indices():
     points = np.vstack([p.points[:, :2] + p.page for p in page()])
     assert ax.get_xlim()[0] <= points[:, 0].min() and ax.get_xlim()[1] >= points[:, 0].max()
     assert ax.yaxis_inverted()
+
+
+def lines(n): return [[Word("w", np.array([[0, -0.2, 1], [0.3, 0.1, 1], [0.3, 0.1, 0]]), page=(x, 0.6 * i)) for x in (0.0, 1.0)] for i in range(n)]
+
+
+def test_a_page_line_by_line_is_the_page_at_once(tmp_path):
+    with page_writer(tmp_path / "a.svg", margin=0.3) as add:
+        for line in lines(30): add(line)
+    assert (tmp_path / "a.svg").read_text() == to_svg(sum(lines(30), []), margin=0.3)
+
+
+def test_a_page_that_breaks_off_is_not_there(tmp_path):
+    for kind in "svg", "png", "pdf":
+        with pytest.raises(KeyboardInterrupt), page_writer(tmp_path / f"a.{kind}") as add:
+            add(lines(1)[0])
+            raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("n, pages", [(1, 1), (18, 1), (45, 3)])
+def test_a_long_pdf_turns_the_page(tmp_path, n, pages):
+    data = save_page(sum(lines(n), []), tmp_path / "a.pdf").read_bytes()
+    boxes = [list(map(float, box)) for box in re.findall(rb"/MediaBox \[ 0 0 ([0-9.]+) ([0-9.]+) \]", data)]
+    assert len(boxes) == pages and len({w for w, _ in boxes}) == 1 and all(h <= PAGE * MM * 72 / 25.4 + 1e-3 for _, h in boxes)
+
+
+def test_a_png_that_would_be_too_long_says_what_to_do(tmp_path):
+    with pytest.raises(CursiveError, match="pdf"): save_page(sum(lines(200), []), tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []

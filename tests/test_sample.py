@@ -13,7 +13,7 @@ from cursivetransformer.model import Transformer
 from cursivetransformer.render import on_page, to_svg
 from cursivetransformer.sample import (
     GenerationParams, Grammar, bound, choose_tokens, decode, generate, generate_paragraph, generate_words, layout, make_group, plot_paragraph, respell,
-    save_samples, word_offsets_to_points, write,
+    save_samples, word_offsets_to_points, write, write_lines,
 )
 from cursivetransformer.tokenizer import stroke_tokenizer
 
@@ -93,23 +93,35 @@ def test_global_random_state_is_left_alone(default):
     assert torch.equal(before, torch.get_rng_state())
 
 
+def plain_choice(logits, uniform, params):
+    "A token by the book, in double precision."
+    if not params.do_sample: return int(np.argmax(logits))
+    p = np.exp((logits - logits.max()).astype(float) / params.temperature)
+    if params.top_k: p[p < np.sort(p)[-params.top_k]] = 0
+    p /= p.sum()
+    if params.top_p:
+        order = np.argsort(-p)
+        p[order[np.cumsum(p[order]) - p[order] >= params.top_p]] = 0
+    return int(np.searchsorted(np.cumsum(p), uniform * p.sum(), side="right"))
+
+
 def plain_decode(model, words, params):
     "The same tokens without cache or batch: a full forward pass a token, and the rules spelled out."
     from cursivetransformer.data import sample_rng
     from cursivetransformer.tokenizer import CharTokenizer
     t = stroke_tokenizer(model.config.tokenizer)
-    uniform = torch.from_numpy(sample_rng(params.seed, 0, 0, 1).random(4000))
+    uniform = sample_rng(params.seed, 0, 0, 1).random(4000)
     context = torch.from_numpy(CharTokenizer().encode(" ".join(words)))[None]
     tokens, out, word = [t.END], [], []
     while len(out) < len(words):
-        logits = model(torch.tensor([tokens]), context)[0][:, -1]
-        allowed = torch.zeros(t.vocab_size, dtype=torch.bool)
+        logits = model(torch.tensor([tokens]), context)[0][0, -1].numpy()
+        allowed = np.zeros(t.vocab_size, bool)
         if tokens[-1] == t.WORD and tokens[-2] != t.WORD: allowed[t.WORD] = True
         elif len(word) % 2: allowed[:302] = True
         else:
             allowed[302:522] = True
             if len(word) >= 6 and word[-1] >= 151: allowed[[t.END, t.WORD] if len(out) == len(words) - 1 else [t.WORD]] = True
-        token = int(choose_tokens(logits.masked_fill(~allowed, float("-inf")), uniform[len(tokens) - 1][None], params))
+        token = plain_choice(np.where(allowed, logits, -np.inf), uniform[len(tokens) - 1], params)
         tokens.append(token)
         if token < t.n_bins: word.append(token)
         elif token == t.END or tokens[-2] == t.WORD or len(out) == len(words) - 1:
@@ -119,27 +131,27 @@ def plain_decode(model, words, params):
 
 
 @torch.no_grad()
-def test_cached_batched_writing_equals_the_plain_way(default):
-    params = GenerationParams(seed=2, temperature=0.6)
-    words = ["so", "it"]
-    group = make_group(default, words, (2, 0, 0, 1), None, None, 4)
-    fast = [tokens.tolist() for tokens, ended in decode(default, [group, make_group(default, ["other"], (9, 9), None, None, 4)], params)[0]]
-    assert fast == plain_decode(default, words, params)
+@pytest.mark.parametrize("words, options", [(["so", "it"], dict(seed=2, temperature=0.6)), (["goddess,"], dict(seed=0)), (["I"], dict(seed=1, temperature=1.2)), (["Hades,"], dict(seed=5, top_k=5)),
+                                            (["a", "prey", "to"], dict(seed=3, top_p=0.8)), (["many"], dict(do_sample=False))], ids=str)
+def test_cached_batched_writing_equals_the_plain_way(default, words, options):
+    params = GenerationParams(**options)
+    group = make_group(default, words, (params.seed, 0, 0, 1), None, None, 4)
+    others = [make_group(default, [w], (9, i), None, None, 4) for i, w in enumerate(["other", "by", "."])]
+    for batch in [others[0], group, *others[1:]], [group]:
+        fast = [tokens.tolist() for tokens, ended in decode(default, batch, params)[batch.index(group)] if ended]
+        assert fast == plain_decode(default, words, params)
 
 
 @pytest.mark.parametrize("tokenizer", ["polar", "cartesian"])
 def test_the_grammar_allows_what_words_are_made_of(tokenizer):
     train, _ = create_datasets(preset("debug", dataset_name="embedded", num_words=2, tokenizer=tokenizer))
-    g = Grammar(train.tokenizer)
+    g = Grammar(train.tokenizer, 3)
     for i in range(20):
-        state, words = 0, 0
+        state = g.start[2]
         for token in [*train.sample(i)[0].tolist(), train.END_TOKEN]:
-            assert g.mask[state, token] == 0
-            if state == g.GAP: words += 1
-            first = token == train.WORD_TOKEN and state != g.GAP
-            after = int(g.after[token])
-            state = g.GAP if first else (g.LAST if words == 1 else g.MORE) if after < 0 else after
-        assert words == 1
+            assert g.mask[state, token] == 0 and state != g.DONE
+            state = g.after[state, token]
+        assert state == g.DONE
 
 
 def test_choosing_tokens():
@@ -252,3 +264,30 @@ def test_paragraphs_as_the_original_hands_them_around(default, tmp_path):
     with pytest.raises(CursiveError, match="belong together"): generate_paragraph(default, None, "so were", params, offsets, [0])
     _, test = create_datasets(preset("debug", dataset_name="embedded", test_size=3))
     assert all(p.read_bytes().startswith(b"\x89PNG") for p in save_samples(default, test, 2, True, tmp_path))
+
+
+@pytest.mark.parametrize("at_a_time", [1, 2])
+def test_lines_come_as_they_are_done_and_are_those_of_the_page(default, monkeypatch, at_a_time):
+    from cursivetransformer import sample
+    params = GenerationParams(n_at_a_time=at_a_time, sentence_line_width=2.5)
+    page = write(" ".join(WORDS), default, params)
+    decoded = []
+    monkeypatch.setattr(sample, "CHUNK", 4)
+    monkeypatch.setattr(sample, "decode", lambda model, groups, params: decoded.extend(groups) or decode(model, groups, params))
+    lines = write_lines(" ".join(WORDS), default, params)
+    first = next(lines)
+    assert 0 < sum(len(g.words) for g in decoded) < len(WORDS)
+    lines = [first, *lines]
+    assert len(lines) > 2 and all(len({w.page[1] for w in line}) == 1 for line in lines)
+    for a, b in zip(page, sum(lines, []), strict=True):
+        assert a.text == b.text and a.page == pytest.approx(b.page)
+        np.testing.assert_allclose(a.points, b.points, atol=1e-9)
+
+
+def test_progress_counts_every_word(default, monkeypatch):
+    from cursivetransformer import sample
+    monkeypatch.setattr(sample, "CHUNK", 4)
+    monkeypatch.setattr(sample, "BATCH_ROWS", 3)
+    seen = []
+    write(" ".join(WORDS), default, progress=seen.append)
+    assert seen == sorted(seen) and seen[-1] == len(WORDS) and len(seen) > 3

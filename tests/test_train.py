@@ -90,7 +90,7 @@ def start(tmp_path, name, *more, command=CURSIVE):
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python", *CURSIVE]
 
 
-def wait_for_step(folder, step, process, seconds=90):
+def wait_for_step(folder, step, process, seconds=180):
     end = time.time() + seconds
     while time.time() < end:
         if process.poll() is not None: raise AssertionError(process.communicate())
@@ -100,12 +100,16 @@ def wait_for_step(folder, step, process, seconds=90):
     raise AssertionError("the run did not get there")
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda s: s.name)
 def test_a_signal_saves_and_says_how_to_go_on(tmp_path, how):
-    process = start(tmp_path, "run")
+    nohup = ["nohup"] if how is signal.SIGTERM else []
+    process = start(tmp_path, "run", command=[*nohup, *CURSIVE])
     wait_for_step(tmp_path / "run", 7, process)
+    if nohup:
+        process.send_signal(signal.SIGHUP)                         # a closed connection stops nothing that nohup started
+        wait_for_step(tmp_path / "run", 10, process)
     process.send_signal(how)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=150)
     assert process.returncode == 130 and f"Stopped by {how.name}" in said and "cursive train --resume --run_dir run" in said
     at = torch.load(tmp_path / "run/state.pt", weights_only=True)["step"]
     assert at >= 7
@@ -146,14 +150,14 @@ def test_a_process_that_dies_ends_the_run_and_a_signal_stops_all(tmp_path):
     wait_for_step(tmp_path / "run", 6, process)
     workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
     os.kill(int(workers[-1]), signal.SIGKILL)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=150)
     assert process.returncode != 0 and "SIGKILL" in said
     at = torch.load(tmp_path / "run/state.pt", weights_only=True)["step"]
     assert at >= 5
     process = start(tmp_path, "run", "--resume", command=TORCHRUN)
     wait_for_step(tmp_path / "run", at + 2, process)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=150)
     assert said.count("everything is saved") == 1 and torch.load(tmp_path / "run/state.pt", weights_only=True)["step"] >= at + 2
     assert [r["step"] for r in read_metrics(tmp_path / "run") if "train_loss" in r][:at + 2] == list(range(1, at + 3))
 
