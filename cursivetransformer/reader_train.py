@@ -15,7 +15,7 @@ from .checkpoint import load_state, pick_device, save_state
 from .config import Config, ConfigError, CursiveError, preset, save_config, to_dict, write_atomic
 from .data import load_bank, sample_rng, split_words, usable
 from .ink import Augmentation, downsample, offsets_to_strokes, strokes_to_offsets
-from .reader import Reader, compare, features, load_reader, log_likelihood, retrace, save_reader
+from .reader import Reader, compare, features, log_likelihood, retrace, save_reader
 from .tokenizer import PolarTokenizer, StrokeTokenizer
 from .train import MAY_CHANGE, Run, Schedule, StopSignal, autocast, read_metrics
 
@@ -116,7 +116,7 @@ def train_reader(
     device, lessons, schedule = reader.head.weight.device, Lessons(training, reader, config), Schedule(optimizer, config, step)
     metrics = read_metrics(folder, step) if config.resume else []
     inks, texts = as_written(held_out), [w.text for w in held_out]
-    losses, since, begun = [], time.perf_counter(), step
+    losses, since = [], time.perf_counter()
     save_config(config, folder/"config.json")
 
     def log(**row):
