@@ -257,7 +257,7 @@ def test_paragraphs_as_the_original_hands_them_around(default, tmp_path):
     offsets = generate_paragraph(default, None, "so were the counsels", params)
     again = generate_paragraph(default, None, "so were the counsels", params, offsets, [2])
     assert [np.array_equal(a, b) for a, b in zip(offsets, again)] == [True, True, False, True]
-    page = write("so were the counsels", default, params)
+    page = write("so were the counsels", default, params, respell=None)
     for placed, word in zip(word_offsets_to_points(offsets, params), page): np.testing.assert_allclose(placed, on_page(word), atol=1e-9)
     fig, ax = plot_paragraph(offsets, "so were the counsels", show_indices=True, include_title=True, params=params)
     assert len(ax.texts) == 4 and "counsels" in ax.get_title(loc="left")
