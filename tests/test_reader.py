@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cursivetransformer.checkpoint import CheckpointError
@@ -17,10 +17,10 @@ from cursivetransformer.data import load_bank, split_words, usable
 from cursivetransformer.ink import Word, resample, strokes
 from cursivetransformer.model import Transformer
 from cursivetransformer.reader import (
-    BUNDLED, SPACING, Reader, align, collapse, compare, features, legibility, load_reader, log_likelihood, read, retrace, save_reader,
+    BUNDLED, Reader, align, collapse, compare, features, legibility, load_reader, log_likelihood, read, retrace, save_reader,
 )
 from cursivetransformer.reader_train import Lessons, as_written, distort, reader_config, train_reader
-from cursivetransformer.sample import GenerationParams, Spelling, generate_paragraph, generate_words, respell, write
+from cursivetransformer.sample import GenerationParams, Spelling, generate_paragraph, generate_words, write
 from cursivetransformer.tokenizer import PolarTokenizer
 
 TEXT = "Sing, O goddess, the anger of Achilles son of Peleus, that brought 10 ills"
