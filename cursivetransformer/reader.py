@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['SPACING', 'FEATURES', 'WIDTH', 'TAPS', 'DILATIONS', 'STRIDE', 'ROWS', 'FORMAT', 'VERSION', 'BUNDLED',
            'BUNDLED_SHA256', 'KINDS', 'retrace', 'features', 'Block', 'Reader', 'collapse', 'log_likelihood',
-           'save_reader', 'load_reader', 'read', 'align', 'kind_of', 'Legibility', 'compare', 'legibility']
+           'save_reader', 'load_reader', 'read', 'align', 'kind_of', 'Legibility', 'compare', 'legibility',
+           'plot_confusions']
 
 # %% ../nbs/07_reader.ipynb #e0f66781
 import collections, dataclasses, hashlib, json, os
@@ -255,3 +256,23 @@ def legibility(
 ) -> Legibility:
     "How well words can be read: characters and words that come out as something else."
     return compare([w.text for w in words], read(words, reader))
+
+# %% ../nbs/07_reader.ipynb #7e000002
+def plot_confusions(
+    found: Legibility,
+    most: int = 16, # characters at most
+    ax=None, # a new figure if None
+) -> tuple: # (figure, axes)
+    "A table of asked (rows) against read (columns) characters; how often each was read right stands on the diagonal."
+    import matplotlib.pyplot as plt
+    faults = collections.Counter()
+    for (a, b), n in found.pairs.items():
+        if a != b: faults.update({c: n for c in (a, b) if c})
+    shown = sorted(c for c, _ in faults.most_common(most)) + [""]
+    table = np.array([[found.pairs[a, b] for b in shown] for a in shown])
+    wrong = np.where(np.eye(len(shown), dtype=bool), 0, table)
+    if ax is None: _, ax = plt.subplots(figsize=(1 + 0.22*len(shown),)*2, dpi=100)
+    ax.imshow(wrong, cmap="Reds", vmax=max(1, 1.5*wrong.max()))
+    for i, j in zip(*table.nonzero()): ax.text(j, i, str(table[i, j]), ha="center", va="center", fontsize=6, color="#999" if i == j else "#000")
+    for axis, name in (ax.xaxis, "read"), (ax.yaxis, "asked"): axis.set_ticks(range(len(shown)), [c or "–" for c in shown], fontsize=7); axis.set_label_text(name, fontsize=8)
+    return ax.figure, ax

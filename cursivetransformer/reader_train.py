@@ -125,9 +125,10 @@ def train_reader(
 
     def save():
         reader.eval()
-        found = compare(texts, reader.judge(inks)[0])
+        found, nats = compare(texts, reader.judge(inks)[0]), 0.0
+        for rows, logp, real in reader.log_probs(inks): nats -= log_likelihood(logp, real, [[reader.ids[c] for c in texts[r]] for r in rows]).sum().item()
         reader.train()
-        log(character_error=found.character_error, word_error=found.word_error)
+        log(test_loss=nats/sum(map(len, texts)), character_error=found.character_error, word_error=found.word_error)
         save_reader(reader, folder/"reader.safetensors", step=step, words=len(texts), character_error=found.character_error, word_error=found.word_error)
         save_state(folder/"state.pt", reader, optimizer, step, None)
         bar.set_postfix_str(f"held-out characters wrong {found.character_error:.2%}")

@@ -298,7 +298,7 @@ def draw_words(
         yield from (drawn[i] for i in range(begin, end))
 
 # %% ../nbs/08_sample.ipynb #5e110001
-REDRAWN = 1, 2  # how often a word that reads wrong is drawn in the first try, and in the second
+REDRAWN = 1, 2, 4  # how often a word that reads wrong is drawn in the first try, in the second and in the third
 
 @dataclasses.dataclass
 class Spelling:
