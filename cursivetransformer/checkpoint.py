@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'VERSION', 'DEFAULT', 'DEFAULT_SHA256', 'CheckpointError', 'digest', 'save_model', 'read_safetensors',
-           'load_model', 'read_pickle', 'original_config', 'load_original', 'pick_device', 'load_checkpoint',
-           'save_state', 'load_state']
+           'load_model', 'read_pickle', 'original_config', 'load_original', 'pick_device', 'open_checkpoint',
+           'load_checkpoint', 'save_state', 'load_state']
 
 # %% ../nbs/06_checkpoint.ipynb #c14f0256
 import hashlib, io, json, os, struct, zipfile
 from pathlib import Path
 import torch
-from .config import Config, ConfigError, CursiveError, from_dict, preset, to_dict, write_atomic
+from .config import Config, ConfigError, CursiveError, check_value, fields, from_dict, preset, to_dict, write_atomic
 from .model import Transformer
+from .runs import fetched_model, parse_reference
 from .tokenizer import CharTokenizer, stroke_tokenizer
 
 # %% ../nbs/06_checkpoint.ipynb #d9f7e7ff
@@ -93,19 +94,30 @@ def read_pickle(path: Path) -> dict:
     except Exception as e:  # a damaged pickle can fail in any way
         raise CheckpointError(f"{path} is damaged, or holds more than weights; fetch it again, from its authors.") from e
 
-def original_config(weights: dict, n_head: int) -> Config:
-    "The config of a model of the original project, from the shapes of its weights."
+def original_config(
+    weights: dict,
+    n_head: int, # attention heads, if `known` does not say
+    known: dict, # what a W&B run of the original says of itself; of it heads, alphabet and data are taken
+) -> Config:
+    "The config of a model of the original project, from the shapes of its weights and from its run."
+    def valid(k):
+        try: return check_value(k, known[k]) is not None
+        except ConfigError: return False
+    names = [f.name for f in fields(Config) if f.metadata["group"] == "data" and f.name not in ("tokenizer", "vary_words", "max_seq_length")]
+    told = {k: known[k] for k in ("n_ctx_head", *names) if k in known and valid(k)}
     shape = {k: tuple(v.shape) for k, v in weights.items()}
     n_layer = 1 + max(int(k.split(".")[2]) for k in shape if k.startswith("transformer.h."))
     (vocab, width), (block, _) = shape["transformer.wte.weight"], shape["transformer.wpe.weight"]
     (characters, _), (text, _) = shape["transformer.wce.weight"], shape["transformer.wcpe.weight"]
-    return preset("paper", n_layer=n_layer, n_embd=width, n_embd_context=width, n_ctx_head=n_head, max_seq_length=block,
+    if len(told.get("alphabet", " "*(characters - 1))) != characters - 1: raise ConfigError(f"its run's alphabet does not have the {characters - 1} characters of its weights")
+    return preset("paper", **{"n_ctx_head": n_head, **told}, n_layer=n_layer, n_embd=width, n_embd_context=width, max_seq_length=block,
                   vocab_size=vocab, block_size=block, context_vocab_size=characters, context_block_size=text)
 
 def load_original(
     path: str | os.PathLike,
     device: str = "cpu",
     n_head: int = 4, # attention heads; the file does not say
+    known: dict | None = None, # the config of the W&B run it comes from, which does
 ) -> tuple: # (model in eval mode, the whole checkpoint)
     "A model from a checkpoint of the original project. Raises `CheckpointError`."
     path = Path(path)
@@ -114,7 +126,7 @@ def load_original(
     if not isinstance(weights, dict): raise CheckpointError(f"{path} holds no 'model_state_dict'; it is no checkpoint of the original project.")
     try:
         weights = {k: v for k, v in weights.items() if not k.endswith(".attn.bias")}
-        model = Transformer(original_config(weights, n_head))
+        model = Transformer(original_config(weights, n_head, known or {}))
         model.load_state_dict(weights, strict=True)
     except (ConfigError, KeyError, ValueError, IndexError, AttributeError, RuntimeError) as e:
         raise CheckpointError(f"{path} is no checkpoint of the original project: {e}") from e
@@ -131,12 +143,16 @@ def pick_device(name: str = "auto") -> str: # what torch calls it
     except (RuntimeError, AssertionError) as e: raise ConfigError(f"There is no device '{name}' here ({str(e).splitlines()[0]}); use cpu or auto.") from e
     return name
 
-def load_checkpoint(
-    path: str | os.PathLike | None = None, # .safetensors or a run's folder (ours), .pt (the original's); None is the bundled default
+def open_checkpoint(
+    path: str | os.PathLike | None = None, # as for `load_checkpoint`
     device: str = "auto",
-) -> Transformer: # in eval mode
-    "The model in a checkpoint. Raises `CheckpointError`."
+    key: str | None = None, # for W&B
+) -> tuple: # (model in eval mode, what the file says beside: our header, or the original's checkpoint)
+    "The model in a checkpoint and what belongs to it. Raises `CheckpointError`, or `RunError` for W&B."
     device = pick_device(device)
+    if str(path).startswith("wandb:"):
+        with fetched_model(parse_reference(path), key) as (file, known):
+            return load_original(file, device, known=known) if file.suffix == ".pt" else load_model(file, device)
     if path is None:
         if hashlib.sha256(DEFAULT.read_bytes()).hexdigest() != DEFAULT_SHA256:
             raise CheckpointError(f"The bundled {DEFAULT.name} is not the file this version was released with; install the package again.")
@@ -146,8 +162,15 @@ def load_checkpoint(
         if path.is_dir(): path = next((p for p in (path/"best.safetensors", path/"last.safetensors") if p.exists()), path/"best.safetensors")
         there = path.exists()
     except (OSError, ValueError): there = False           # a name that no file can have
-    if not there: raise CheckpointError(f"There is no checkpoint {path}; give a .safetensors, an original .pt, or a run's folder.")
-    return (load_original if path.suffix == ".pt" else load_model)(path, device)[0]
+    if not there: raise CheckpointError(f"There is no checkpoint {path}; give a .safetensors, an original .pt, a run's folder, or wandb:ENTITY/PROJECT/RUN.")
+    return (load_original if path.suffix == ".pt" else load_model)(path, device)
+
+def load_checkpoint(
+    path: str | os.PathLike | None = None, # .safetensors or a run's folder (ours), .pt (the original's), wandb:ENTITY/PROJECT/RUN; None is the bundled default
+    device: str = "auto",
+) -> Transformer: # in eval mode
+    "The model in a checkpoint. Raises `CheckpointError`, or `RunError` for W&B."
+    return open_checkpoint(path, device)[0]
 
 # %% ../nbs/06_checkpoint.ipynb #be58abcc
 def save_state(

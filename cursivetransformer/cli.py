@@ -127,9 +127,11 @@ def write_lines_command(args) -> int:
 
 # %% ../nbs/12_cli.ipynb #f94e3954
 def train_command(args) -> int:
-    "Train from the command line; `args.config` is a `Config`."
-    from cursivetransformer.train import train
-    run = train(args.config)
+    "Train from the command line; `args.config` is a `Config`, `args.argv` the flags it came from: they stand above the config of a run that comes from W&B."
+    from cursivetransformer.train import take_up, train
+    config = args.config
+    if config.load_from_run_id and take_up(config).resume: config = parse_config(config_parser("cursive train"), ["--resume", "--run_dir", config.run_dir, *args.argv])
+    run = train(config)
     if not run.finished: return 130
     if os.environ.get("RANK", "0") == "0": print(f"{run.folder}: test loss {min(r['test_loss'] for r in run.metrics if 'test_loss' in r):.4f} nats/token at best. Write with: cursive write TEXT --checkpoint {run.folder} -o out.svg")
     return 0
@@ -201,7 +203,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--width", type=float, default=8.0, help="length of a line in canvas heights of 25 mm [8]")
     p.add_argument("--slant", type=float, help="give every word this slant: 0 is upright, 0.5 leans right [as written]")
     p.add_argument("--margin", type=float, default=0.2, help="room around the ink in canvas heights [0.2]")
-    p.add_argument("--checkpoint", metavar="C", help="a .safetensors, an original .pt, or a run's folder [the bundled model]")
+    p.add_argument("--checkpoint", metavar="C", help="a .safetensors, an original .pt, a run's folder, or wandb:ENTITY/PROJECT/RUN [the bundled model]")
     p.add_argument("--out-dir", metavar="D", help="write every line of the text by itself, unbroken, into parts in this folder: synthetic handwriting in bulk; stopped and started again, it goes on; the ink of a line depends on --seed and its number alone")
     p.add_argument("--format", choices=("json", "svg", "png"), help="of --out-dir: word banks whose words know their line's number, or pictures with a labels.tsv [json]")
     p.add_argument("--shards", metavar="N/M", help="write only the N-th of M shares of --out-dir, 1/M to M/M; parts of 128 lines are dealt out in turn [torchrun's RANK and WORLD_SIZE, or all]")
@@ -225,7 +227,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def parse(argv: list) -> argparse.Namespace:
     "The command and its arguments. Bad ones print a sentence and exit with 2."
-    if argv[:1] == ["train"]: return argparse.Namespace(run=train_command, config=parse_config(config_parser("cursive train"), argv[1:]))
+    if argv[:1] == ["train"]: return argparse.Namespace(run=train_command, config=parse_config(config_parser("cursive train"), argv[1:]), argv=argv[1:])
     if argv[:1] == ["train-reader"]:
         from cursivetransformer.reader_train import DEFAULTS, KNOBS
         parser = config_parser("cursive train-reader", "Train a reader of single words, which finds misspelled ones.", KNOBS, DEFAULTS)

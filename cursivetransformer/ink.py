@@ -117,7 +117,8 @@ class Augmentation:
     def draw(cls, u: np.ndarray, mean: float, width: float):
         "Amounts from random numbers `u` in [0, 1), (..., 5); `mean` and `width` describe the uniform distribution of the downsampling rate."
         shear, x, y, degrees, fraction = (u[..., i] - 0.5 for i in range(5))
-        return cls(SHEAR + SHEAR_WIDTH*shear, 1 + SCALE_WIDTH*x, 1 + SCALE_WIDTH*y, ROTATE_WIDTH*degrees, (mean + width*fraction).clip(0.0, 0.99), DROP)
+        degrees = 2*ROTATE_WIDTH*(degrees - degrees.clip(-0.25, 0.25))      # half of them are 0
+        return cls(SHEAR + SHEAR_WIDTH*shear, 1 + SCALE_WIDTH*x, 1 + SCALE_WIDTH*y, degrees, (mean + width*fraction).clip(0.0, 0.99), DROP)
 
     def __call__(self, points: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         "Apply to one word of ink, (N, 3) to (M, 3)."

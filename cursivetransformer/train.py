@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['NEWTON_SCHULZ', 'WARMUP', 'DECAY', 'MAY_CHANGE', 'EVALUATED', 'orthogonalize', 'Muon', 'Optimizers', 'make_optimizer',
            'rate_factor', 'Schedule', 'Score', 'score_samples', 'evaluate_words', 'set_sizes', 'adopt_shape',
-           'get_checkpoint', 'Run', 'read_metrics', 'plot_metrics', 'StopSignal', 'start_or_resume', 'autocast', 'fuse',
-           'Team', 'train_in', 'train', 'launch', 'train_one']
+           'get_checkpoint', 'Run', 'read_metrics', 'plot_metrics', 'StopSignal', 'take_up', 'start_or_resume',
+           'autocast', 'fuse', 'Team', 'train_in', 'train', 'launch', 'train_one']
 
 # %% ../nbs/09_train.ipynb #1bc01fce
 import dataclasses, io, json, math, os, signal, sys, threading, time, types, warnings
@@ -14,13 +14,15 @@ from pathlib import Path
 import torch
 from torch import distributed
 from .batches import Batches
-from .checkpoint import load_checkpoint, load_original, load_state, pick_device, save_model, save_state
-from .config import Config, ConfigError, CursiveError, save_config, to_dict, write_atomic
+from .checkpoint import load_checkpoint, load_state, open_checkpoint, pick_device, save_model, save_state
+from .config import Config, ConfigError, CursiveError, load_config, preset, save_config, to_dict, write_atomic
 from .data import collate, create_datasets, prepare
 from .ink import Augmentation
 from .model import Transformer
+from .runs import bring_run, run_reference
 from .sample import save_samples
 from .tokenizer import CharTokenizer, stroke_tokenizer
+from .tracking import Tracker
 
 # %% ../nbs/09_train.ipynb #67f450c2
 NEWTON_SCHULZ = 3.4445, -4.7750, 2.0315  # coefficients of the quintic iteration; Jordan et al., Muon (2024)
@@ -182,17 +184,20 @@ def get_checkpoint(
     args: Config,
     sample_only: bool | None = None, # leave optimizer and schedule out; `args.sample_only` if None
 ) -> tuple: # (model, optimizer, scheduler, step, best_loss)
-    "The model of `args.local_checkpoint_path`; without a path a fresh one, or the bundled one if only samples are wanted. Raises `CursiveError`."
+    "The model of `args.local_checkpoint_path` or of the W&B run `args.load_from_run_id`; without either a fresh one, or the bundled one if only samples are wanted. Raises `CursiveError`."
     sample_only = args.sample_only if sample_only is None else sample_only
     path, device = args.local_checkpoint_path, pick_device(args.device)
     if path is None and args.load_from_run_id and Path("best_checkpoint.pt").exists(): path = "best_checkpoint.pt"   # as in the original
     if path is None and args.load_from_run_id:
-        raise CursiveError(f"Run {args.load_from_run_id} cannot be fetched from W&B yet; download its checkpoint and set local_checkpoint_path.")
+        if not sample_only and (config := take_up(args)).resume:
+            model, optimizer, schedule, step, best_loss, _ = start_or_resume(set_sizes(config), Path(config.run_dir))
+            adopt_shape(args, model)
+            return model, optimizer, schedule, step, best_loss
+        path = f"wandb:{run_reference(args)}"
     old, step, best_loss = {}, 0, None
-    if path is not None and str(path).endswith(".pt"):
-        model, old = load_original(path, device)
-        step, best_loss = old.get("step", 0), old.get("best_loss")
-    elif path is not None or sample_only: model = load_checkpoint(path, device)
+    if path is not None or sample_only:
+        model, old = open_checkpoint(path, device, args.wandb_api_key)
+        if "model_state_dict" in old or args.load_from_run_id: step, best_loss = int(old.get("step", 0)), old.get("best_loss")
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(args.seed)
@@ -251,8 +256,18 @@ class StopSignal:
 
 # %% ../nbs/09_train.ipynb #26dce94c
 # What may change when a run goes on; everything else would make it another run.
-MAY_CHANGE = {"max_steps", "print_every", "log_every", "device", "compile", "run_dir", "resume", "preset", "sample_only", "local_checkpoint_path", "load_from_run_id",
+MAY_CHANGE = {"wandb_mode", "wandb_watch", "max_steps", "print_every", "log_every", "device", "compile", "run_dir", "resume", "preset", "sample_only", "local_checkpoint_path", "load_from_run_id",
               "wandb_project", "wandb_entity", "wandb_run_name", "wandb_api_key"}
+
+def take_up(config: Config) -> Config:
+    "The config to go on with when `load_from_run_id` names a run that has a state, after bringing it to the run's folder; else the same config. Raises `CursiveError`."
+    if not config.load_from_run_id or config.resume or config.local_checkpoint_path or Path("best_checkpoint.pt").exists(): return config
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1: raise CursiveError("Several processes cannot bring a run from W&B; bring it with one (leave torchrun out, and stop it once it trains), then start all with --resume.")
+    folder = Path(config.run_dir)
+    if not bring_run(config, load_state(folder/"state.pt")["step"] if (folder/"state.pt").exists() else None): return config
+    usual = to_dict(preset(config.preset))
+    asked = {k: v for k, v in to_dict(config).items() if v != usual[k]}
+    return dataclasses.replace(load_config(folder/"config.json"), **asked, resume=True, wandb_api_key=config.wandb_api_key)
 
 def start_or_resume(config: Config, folder: Path) -> tuple: # (model, optimizer, schedule, step, best_loss, pending)
     "What a run begins with. Raises `CursiveError` if the folder holds another run, or none to resume."
@@ -334,6 +349,7 @@ EVALUATED = 256  # held-out samples at each evaluation
 def train_in(team: Team, config: Config) -> Run:
     "The run, as one of the processes of a team."
     from tqdm.auto import tqdm
+    config = take_up(config)
     folder = Path(config.run_dir)
     model, optimizer, schedule, step, best, pending = start_or_resume(set_sizes(config), folder)
     team.any(False)                                                # nobody writes before everybody has looked
@@ -348,6 +364,7 @@ def train_in(team: Team, config: Config) -> Run:
     def log(**row):
         metrics.append(row)
         if team.leads: write_atomic(folder/"metrics.jsonl", "".join(json.dumps(r) + "\n" for r in metrics))
+        tracker.log(row)
 
     def finite(loss: float) -> float:
         if not math.isfinite(loss): raise CursiveError(f"The loss became {loss} before step {step}; start again in another --run_dir with a lower --learning_rate.")
@@ -366,21 +383,26 @@ def train_in(team: Team, config: Config) -> Run:
 
     def evaluate():
         nonlocal best
-        loss = finite(score_samples(model, test_samples, held_out).per_token)
-        log(step=step, test_loss=loss)
+        score = score_samples(model, test_samples, held_out)
+        loss = finite(score.per_token)
+        log(step=step, test_loss=loss, test_loss_per_point=score.per_point)
         better = best is None or loss < best
         best = loss if better else best
         save(loss)
         if not team.leads: return
         if better: save_model(model, folder/"best.safetensors", step, loss)
-        for do_sample in (False, True): save_samples(model, held_out, 2, do_sample, folder/"samples", f"step_{step:06d}_")
+        tracker.checkpoint(best=better)
+        pictures = [p for d in (training, held_out) for do_sample in (False, True) for p in save_samples(model, d, 1, do_sample, folder/"samples", f"step_{step:06d}_")]
+        tracker.log_samples(step, pictures, model)
         picture = io.BytesIO()
         plot_metrics(metrics)[0].savefig(picture, format="png", dpi=120)
         write_atomic(folder/"loss.png", picture.getvalue())
         bar.set_postfix_str(f"test {loss:.3f}")
 
     steps, tokens, since = 0, 0, time.perf_counter()               # since the last line of metrics or evaluation
-    with StopSignal() as stop, tqdm(total=config.max_steps, initial=step, unit="step", dynamic_ncols=True, desc=str(folder), disable=not team.leads) as bar:
+    tracked = config if team.leads else dataclasses.replace(config, wandb_mode="disabled")
+    with StopSignal() as stop, Tracker(tracked, folder, metrics) as tracker, \
+         tqdm(total=config.max_steps, initial=step, unit="step", dynamic_ncols=True, desc=str(folder), disable=not team.leads) as bar:
         if team.leads and not config.resume: save_state(folder/"state.pt", model, optimizer, step, best)
         fusing = config.compile and device.type == "cuda" and step < config.max_steps
         if fusing: bar.set_postfix_str("compiling, a minute or so")
@@ -410,6 +432,7 @@ def train_in(team: Team, config: Config) -> Run:
                 steps, tokens, since = 0, 0, time.perf_counter()
         if step < config.max_steps:
             save(None)
+            tracker.checkpoint()
             if team.leads: bar.write(f"Stopped by {stop.received or 'a signal to another process'} at step {step}; everything is saved. Go on with: cursive train --resume --run_dir {folder}", file=sys.stderr)
         elif not any(r["step"] == step and "test_loss" in r for r in metrics): evaluate()
     return Run(folder, model.eval(), metrics, finished=step >= config.max_steps)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ["WANDB_MODE"] = "disabled"    # whoever runs the tests may have a key; test_tracking.py brings its own server
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 CURSIVE = [sys.executable, "-c", "import sys; from cursivetransformer.cli import main; sys.exit(main())"]

@@ -101,3 +101,8 @@ def test_slant_and_baseline_of_real_words(shared):
 
 def test_bad_spacing_is_refused():
     with pytest.raises(ValueError, match="positive"): resample(np.zeros((2, 3)), 0)
+
+
+def test_half_of_the_samples_are_not_turned():
+    degrees = Augmentation.draw(np.random.default_rng(0).random((4000, 5)), 0.65, 0.1).degrees
+    assert (degrees == 0).mean() == pytest.approx(0.5, abs=0.03) and -1 <= degrees.min() < -0.95 and 0.95 < degrees.max() <= 1

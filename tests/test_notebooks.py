@@ -19,4 +19,4 @@ def test_notebook(path):
 
 
 def test_there_are_notebooks():
-    assert {p.stem for p in NOTEBOOKS} >= {"00_config", "01_ink", "02_render", "03_tokenizer", "04_data", "05_model", "06_checkpoint", "08_sample", "09_train", "12_cli"}
+    assert {p.stem for p in NOTEBOOKS} >= {"00_config", "01_ink", "02_render", "03_tokenizer", "04_data", "05_model", "05b_tracking", "05c_runs", "06_checkpoint", "08_sample", "09_train", "12_cli", "compare"}

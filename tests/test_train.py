@@ -154,6 +154,8 @@ def test_a_process_that_dies_ends_the_run_and_a_signal_stops_all(tmp_path):
     assert process.returncode != 0 and "SIGKILL" in said
     at = torch.load(tmp_path / "run/state.pt", weights_only=True)["step"]
     assert at >= 5
+    kept = "".join(json.dumps(r) + "\n" for r in read_metrics(tmp_path / "run", at))       # or steps from before would be taken for steps from now
+    (tmp_path / "run/metrics.jsonl").write_text(kept)
     process = start(tmp_path, "run", "--resume", command=TORCHRUN)
     wait_for_step(tmp_path / "run", at + 2, process)
     process.send_signal(signal.SIGTERM)
@@ -244,7 +246,7 @@ def test_words_a_model_cannot_take_are_named(default):
     with pytest.raises(CursiveError, match="'x{51}'"): evaluate_words(default, [Word("x" * 51, load_bank("embedded").words[0].points)])
 
 
-def test_get_checkpoint(shared, whole):
+def test_get_checkpoint(shared, whole, monkeypatch):
     c = set_sizes(preset("paper", dataset_name="embedded", max_seq_length=256, device="cpu"))
     model, optimizer, scheduler, step, best = get_checkpoint(c)
     assert step == 0 and best is None and optimizer.param_groups[0]["lr"] == 0.01 and scheduler.get_last_lr() == [0.01]
@@ -257,7 +259,9 @@ def test_get_checkpoint(shared, whole):
     c.local_checkpoint_path = str(whole.folder)
     assert get_checkpoint(c, sample_only=True)[0].config.n_layer == whole.model.config.n_layer
     c.local_checkpoint_path, c.load_from_run_id = None, "7coqq2c4"
-    with pytest.raises(CursiveError, match="local_checkpoint_path"): get_checkpoint(c)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(whole.folder / "none"))
+    with pytest.raises(CursiveError, match="needs a key"): get_checkpoint(c)
 
 
 def test_trains_on_real_ink(shared, tmp_path):
