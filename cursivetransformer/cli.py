@@ -60,6 +60,7 @@ def check_write(args):
     if args.respell and (args.text or args.file): raise CursiveError("--respell takes its words from --from; leave the text out.")
     if bool(args.respell) != bool(args.page): raise CursiveError("--respell and --from belong together: which words, and of which .json.")
     if args.out_dir and (args.respell or args.output): raise CursiveError("--out-dir writes every line of a text by itself into a folder; leave -o and --respell out.")
+    if args.reader and (args.no_respell or args.respell or args.out_dir): raise CursiveError("--reader reads back the words of a text; leave --no-respell, --respell and --out-dir out.")
     if args.respell and args.no_respell: raise CursiveError("--respell writes words again and --no-respell leaves them as they come; give one of them.")
     if not args.out_dir and (args.shards or args.format): raise CursiveError("--shards and --format belong to --out-dir: give a folder to write lines into.")
 
@@ -92,9 +93,12 @@ def params_of(args):
     from cursivetransformer.sample import GenerationParams
     return GenerationParams(seed=args.seed, temperature=args.temperature, sentence_line_width=args.width, slant=args.slant)
 
-def respell_of(args) -> str | None:
-    "Whether words are to be read back and drawn again."
-    return None if args.no_respell else "auto"
+def respell_of(args):
+    "Whether words are to be read back and drawn again, and who reads them. Raises `CursiveError`."
+    if not args.reader: return None if args.no_respell else "auto"
+    from cursivetransformer.reader import load_reader
+    from cursivetransformer.sample import Spelling
+    return Spelling(load_reader(args.reader))
 
 def shard_of(text: str | None) -> tuple: # (n, m)
     "`2/8`; without it what torchrun says in RANK and WORLD_SIZE. Raises `CursiveError`."
@@ -208,6 +212,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--format", choices=("json", "svg", "png"), help="of --out-dir: word banks whose words know their line's number, or pictures with a labels.tsv [json]")
     p.add_argument("--shards", metavar="N/M", help="write only the N-th of M shares of --out-dir, 1/M to M/M; parts of 128 lines are dealt out in turn [torchrun's RANK and WORLD_SIZE, or all]")
     p.add_argument("--no-respell", action="store_true", help="leave words as they come; else they are read back, and drawn again where they read wrong")
+    p.add_argument("--reader", metavar="R", help="reads words back: a reader of another hand, as a .safetensors or the folder of cursive train-reader [the bundled one]")
     p.add_argument("--respell", metavar="2,4", help="write these words of --from again, and leave the others as they are")
     p.add_argument("--from", dest="page", metavar="OUT.json", help="the page that --respell is about")
     commands.add_parser("train", add_help=False, help="Train a model; see cursive train --help.")

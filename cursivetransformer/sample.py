@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['FEWEST_STEPS', 'SHORTEST', 'BOUND_PER_CHARACTER', 'BOUND_PER_WORD', 'CHECK_EVERY', 'TRIES', 'BATCH_ROWS', 'CHUNK',
-           'REDRAWN', 'AUTHOR', 'GenerationParams', 'Grammar', 'choose_tokens', 'Group', 'bound', 'encode_contexts',
-           'most_steps', 'one_thread', 'close_up', 'words_of', 'decode', 'style_word', 'style_dataset', 'make_group',
-           'reach', 'Drawn', 'draw_words', 'Spelling', 'stream_words', 'generate_words', 'set_lines', 'layout',
-           'split_text', 'write_lines', 'spelling_of', 'write', 'respell', 'line_starts', 'generate',
-           'generate_helper_fn', 'generate_paragraph', 'regenerate', 'word_offsets_to_points', 'plot_paragraph',
-           'save_samples']
+           'REDRAWN', 'MENDABLE', 'FEW', 'AUTHOR', 'GenerationParams', 'Grammar', 'choose_tokens', 'Group', 'bound',
+           'encode_contexts', 'most_steps', 'one_thread', 'close_up', 'words_of', 'decode', 'style_word',
+           'style_dataset', 'make_group', 'reach', 'Drawn', 'draw_words', 'Spelling', 'stream_words', 'generate_words',
+           'set_lines', 'layout', 'split_text', 'write_lines', 'spelling_of', 'write', 'respell', 'line_starts',
+           'generate', 'generate_helper_fn', 'generate_paragraph', 'regenerate', 'word_offsets_to_points',
+           'plot_paragraph', 'save_samples']
 
 # %% ../nbs/08_sample.ipynb #71f3328f
 import contextlib, dataclasses, itertools, os, textwrap, warnings, zlib
@@ -299,6 +299,7 @@ def draw_words(
 
 # %% ../nbs/08_sample.ipynb #5e110001
 REDRAWN = 1, 2, 4  # how often a word that reads wrong is drawn in the first try, in the second and in the third
+MENDABLE, FEW = 0.5, 8  # share of words that may read wrong for drawing again to be of use, where there are at least so many words
 
 @dataclasses.dataclass
 class Spelling:
@@ -308,6 +309,7 @@ class Spelling:
     words: int = 0 # read
     wrong: int = 0 # of them, as first drawn
     drawn: int = 0 # drawings after the first ones
+    given_up: int = 0 # words of passages in which too many read wrong: the reader does not know such a hand, or the model does not spell
     misread: list = dataclasses.field(default_factory=list) # (index, text, what it says) of the words that read wrong to the end
     unread: list = dataclasses.field(default_factory=list) # (index, text) of words with characters that the reader does not know
 
@@ -329,7 +331,9 @@ class Spelling:
         self.unread += [(i, texts[i]) for i in first if not set(texts[i]) <= known]
         judge(readable, [first[i] for i in readable])
         self.words, self.wrong = self.words + len(best), self.wrong + len(wrong())
-        for attempt, count in enumerate(self.tries if draw else ()):
+        hopeless = len(best) >= FEW and len(wrong()) > MENDABLE*len(best)
+        self.given_up += hopeless*len(best)
+        for attempt, count in enumerate(self.tries if draw and not hopeless else ()):
             again = [(i, attempt, n) for i in wrong() for n in range(count)]
             if again: judge([i for i, _, _ in again], list(draw(again)))
             self.drawn += len(again)
@@ -338,7 +342,10 @@ class Spelling:
 
     def complain(self):
         "Warn of every word that reads wrong, and of those that could not be read."
-        if self.misread:
+        if self.given_up:
+            warnings.warn(f"{len(self.misread)} of {self.words} words read wrong, more than drawing again could mend: the reader does not know this hand, or the model does not spell. "
+                          "Train a reader of the hand (cursive train-reader), or do without.", stacklevel=3)
+        elif self.misread:
             warnings.warn(f"{len(self.misread)} of {self.words} words still read wrong: {', '.join(f'{i} {text!r} as {said!r}' for i, text, said in self.misread)}. "
                           "Respell them by hand, or try another seed.", stacklevel=3)
         if self.unread: warnings.warn(f"Not read back, for characters that the reader does not know: {', '.join(f'{i} {text!r}' for i, text in self.unread)}.", stacklevel=3)

@@ -163,6 +163,9 @@ def test_what_still_reads_wrong_is_named(default):
     assert [(i, text) for i, text, _ in spelling.misread] == [(0, "many"), (1, "souls")] and spelling.drawn == 2*sum(spelling.tries)
     assert len(said) == 1 and "2 of 2 words still read wrong: 0 'many' as '" in said[0] and "1 'souls' as '" in said[0]
     assert [w.text for w in page] == ["many", "souls"]
+    hopeless = Spelling(deaf)
+    page, said = told(hopeless, TEXT, default)
+    assert hopeless.drawn == 0 and len(hopeless.misread) == hopeless.given_up == len(page) and len(said) == 1 and "does not know this hand" in said[0]
     greedy = Spelling(deaf)
     told(greedy, "many", default, do_sample=False)
     assert greedy.drawn == 0 and len(greedy.misread) == 1         # no other drawing to be had
@@ -219,6 +222,10 @@ def test_the_command_says_what_reads_wrong(cursive, tmp_path):
     assert len(named) == b.wrong_words
     both = cursive("write", "--respell", "1", "--from", "b.json", "--no-respell")
     assert both.returncode == 2 and "give one of them" in both.stderr
+    save_reader(Reader(), tmp_path / "r/reader.safetensors")
+    done = cursive("write", "many", "--reader", "r", "-o", "d.svg")
+    assert done.returncode == 0 and "0 'many' as '" in done.stderr
+    for args in (["--reader", "none"], ["--reader", "r", "--no-respell"]): assert cursive("write", "many", *args).returncode == 2
     done = cursive("write", "--respell", "1", "--from", "b.json", "-o", "c.json")
     pages = [load_bank(str(tmp_path / n)).words for n in ("b.json", "c.json")]
     assert done.returncode == 0 and [np.array_equal(p.points, q.points) for p, q in zip(*pages)] == [i != 1 for i in range(len(pages[0]))]
