@@ -51,7 +51,7 @@ def distort(
 
 # %% ../nbs/09b_train_reader.ipynb #323aadb7
 # What differs from the other presets, and which knobs of a config a reader has.
-DEFAULTS = dict(dataset_name="bigbank_3500+easybank", max_steps=6_000, batch_size=32, learning_rate=3e-3, weight_decay=1e-2, schedule="cosine",
+DEFAULTS = dict(dataset_name="bigbank_3500+easybank", max_steps=3_000, batch_size=32, learning_rate=3e-3, weight_decay=1e-2, schedule="cosine",
                 optimizer="adamw", print_every=50, log_every=500, run_dir="runs/reader")
 KNOBS = ("dataset_name", "alphabet", "add_digits", "max_steps", "batch_size", "learning_rate", "weight_decay", "grad_clip", "seed", "device", "run_dir", "resume", "print_every", "log_every")
 
