@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from .checkpoint import CheckpointError, digest, read_safetensors
+from .checkpoint import CheckpointError, digest, one_thread, read_safetensors
 from .config import ALPHABET, CursiveError, write_atomic
 
 # %% ../nbs/07_reader.ipynb #2d06dc57
@@ -130,7 +130,8 @@ def _log_probs(self: Reader, inks: list):
     for i in range(0, len(order), ROWS):
         rows = order[i:i + ROWS]
         n = counts[rows].clip(min=1)                        # nothing drawn is one position of nothing
-        logp, real = self(features(np.concatenate([pieces[r] for r in rows]), counts[rows]).to(device), torch.from_numpy(n).to(device))
+        x = features(np.concatenate([pieces[r] for r in rows]), counts[rows])
+        with one_thread(): logp, real = self(x.to(device), torch.from_numpy(n).to(device))
         yield rows, logp.cpu(), real.cpu()
 
 def _judge(self: Reader, inks: list, texts: list | None = None) -> tuple: # (list of strings; (len(inks),) scores, None without texts)

@@ -5,18 +5,18 @@
 # %% auto #0
 __all__ = ['FEWEST_STEPS', 'SHORTEST', 'BOUND_PER_CHARACTER', 'BOUND_PER_WORD', 'CHECK_EVERY', 'TRIES', 'BATCH_ROWS', 'CHUNK',
            'REDRAWN', 'MENDABLE', 'FEW', 'AUTHOR', 'GenerationParams', 'Grammar', 'choose_tokens', 'Group', 'bound',
-           'encode_contexts', 'most_steps', 'one_thread', 'close_up', 'words_of', 'decode', 'style_word',
-           'style_dataset', 'make_group', 'reach', 'Drawn', 'draw_words', 'Spelling', 'stream_words', 'generate_words',
-           'set_lines', 'layout', 'split_text', 'write_lines', 'spelling_of', 'write', 'respell', 'line_starts',
-           'generate', 'generate_helper_fn', 'generate_paragraph', 'regenerate', 'word_offsets_to_points',
-           'plot_paragraph', 'save_samples']
+           'encode_contexts', 'most_steps', 'close_up', 'words_of', 'decode', 'style_word', 'style_dataset',
+           'make_group', 'reach', 'Drawn', 'draw_words', 'Spelling', 'stream_words', 'generate_words', 'set_lines',
+           'layout', 'split_text', 'write_lines', 'spelling_of', 'write', 'respell', 'line_starts', 'generate',
+           'generate_helper_fn', 'generate_paragraph', 'regenerate', 'word_offsets_to_points', 'plot_paragraph',
+           'save_samples']
 
 # %% ../nbs/08_sample.ipynb #71f3328f
-import contextlib, dataclasses, itertools, os, textwrap, warnings, zlib
+import dataclasses, itertools, os, textwrap, warnings, zlib
 from pathlib import Path
 import numpy as np
 import torch
-from .checkpoint import load_checkpoint
+from .checkpoint import load_checkpoint, one_thread
 from .config import CursiveError
 from .data import StrokeDataset, load_bank, pad_stack, prepare, sample_rng
 from .ink import LINE_START, Augmentation, Word, deslant, offsets_to_strokes, strokes_to_offsets
@@ -141,14 +141,6 @@ def most_steps(model: Transformer, groups: list, limit: int, params: GenerationP
 
 # %% ../nbs/08_sample.ipynb #5be1c2a3
 CHECK_EVERY = 16  # steps between looks at which rows have ended: on a GPU, looking means waiting for it
-
-@contextlib.contextmanager
-def one_thread():
-    "A CPU's threads would wait for each other at every one of a step's small operations; independent processes use more cores better."
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try: yield
-    finally: torch.set_num_threads(before)
 
 def close_up(going: torch.Tensor) -> torch.Tensor: # (K,) row numbers
     "Rows (B,) that go on, in their places as far as possible; those from the end fill the holes."
