@@ -167,7 +167,7 @@ def save_reader(
     return write_atomic(path, save(weights, {**header, "sha256": digest(weights, header)}))
 
 BUNDLED = (Path(__file__).parent if "__file__" in globals() else Path("../cursivetransformer"))/"reader.safetensors"
-BUNDLED_SHA256 = "d6724e38ec0984f66f42c089554ad4e04469d39ea33e888e2c8b1ad5d6efdf23"
+BUNDLED_SHA256 = "04cccf7077fedee69b8126cd7bb7033826f0f97f8151c3b98994ce9117218166"
 
 def load_reader(
     path: str | os.PathLike | None = None, # of `save_reader`, or a run's folder; None is the bundled one

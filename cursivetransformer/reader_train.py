@@ -129,7 +129,8 @@ def train_reader(
         for rows, logp, real in reader.log_probs(inks): nats -= log_likelihood(logp, real, [[reader.ids[c] for c in texts[r]] for r in rows]).sum().item()
         reader.train()
         log(test_loss=nats/sum(map(len, texts)), character_error=found.character_error, word_error=found.word_error)
-        save_reader(reader, folder/"reader.safetensors", step=step, words=len(texts), character_error=found.character_error, word_error=found.word_error)
+        save_reader(reader, folder/"reader.safetensors", step=step, words=len(texts), character_error=found.character_error, word_error=found.word_error,
+                    config={k: getattr(config, k) for k in KNOBS if k not in MAY_CHANGE or k == "max_steps"})
         save_state(folder/"state.pt", reader, optimizer, step, None)
         bar.set_postfix_str(f"held-out characters wrong {found.character_error:.2%}")
 
