@@ -19,7 +19,7 @@ setup(
     name=c["lib_name"], version=c["version"], description=c["description"], keywords=c["keywords"], author=c["author"],
     long_description=(here / "README.md").read_text(encoding="utf-8"), long_description_content_type="text/markdown",
     license="Apache-2.0", license_files=["LICENSE"], url=c["git_url"], python_requires=f">={c['min_python']}",
-    packages=["cursivetransformer"], package_data={"cursivetransformer": ["default.safetensors", "embedded.json.zip", "MODEL_CARD.md"]},
+    packages=["cursivetransformer"], package_data={"cursivetransformer": ["default.safetensors", "reader.safetensors", "embedded.json.zip", "MODEL_CARD.md"]},
     install_requires=requirements("requirements"),
     extras_require={name: requirements(f"{name}_requirements") for name in ("dev",)},
     entry_points={"console_scripts": ["cursive=cursivetransformer.cli:main"]},

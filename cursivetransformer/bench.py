@@ -182,11 +182,11 @@ def bench_sample(config: Config) -> list: # of `Timing`
     "One word, and a paragraph."
     model = load_checkpoint(config.local_checkpoint_path, config.device)
     device, per_point = model.lm_head.weight.device, stroke_tokenizer(model.config.tokenizer).tokens_per_point
-    write("warm up", model)
+    write("warm up", model, respell=None)
     rows = []
-    for what, text in ("one word: goddess,", "goddess,"), (f"paragraph of {len(ILIAD.split())} words", ILIAD):
-        page = write(text, model)
-        ours = timed(lambda: write(text, model), 5, device)
+    for what, text, respell in (("one word: goddess,", "goddess,", None), (f"paragraph of {len(ILIAD.split())} words", ILIAD, None), ("the same, each word read right", ILIAD, "auto")):
+        page = write(text, model, respell=respell)
+        ours = timed(lambda: write(text, model, respell=respell), 5, device)
         tokens = np.array([per_point*len(w.points) + 1 for w in page])
         if not rows: plain = timed(lambda: full_forward(model, text, int(tokens.sum())), 1, device)/tokens.sum()     # seconds a token
         rows.append(Timing(what, plain*tokens.sum(), ours, writing_floor(model, tokens)))
@@ -207,7 +207,7 @@ def growth(config: Config, most_words: int = 10_000) -> tuple: # [(words, second
     model = load_checkpoint(config.local_checkpoint_path, config.device)
     words = (ILIAD.split()*(most_words//len(ILIAD.split()) + 1))
     counts = [n for n in (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000) if n <= most_words]
-    writing = [(n, timed(lambda: write(" ".join(words[:n]), model))) for n in counts]
+    writing = [(n, timed(lambda: write(" ".join(words[:n]), model, respell=None))) for n in counts]
     steps = []
     for k in (1, 2, 4, 8):
         c = dataclasses.replace(config, num_words=k, vary_words=False, batch_size=max(1, config.batch_size*config.num_words//k), max_seq_length=264*k)

@@ -14,7 +14,7 @@ from .data import to_item
 from .ink import Word
 from .model import Transformer
 from .render import save_page
-from .sample import AUTHOR, GenerationParams, layout, stream_words, style_dataset, style_word
+from .sample import AUTHOR, GenerationParams, Spelling, layout, spelling_of, stream_words, style_dataset, style_word
 from .tokenizer import fold
 
 # %% ../nbs/08b_bulk.ipynb #5be1c2a0
@@ -45,12 +45,14 @@ def sort_out(lines: list, first: int, bad: set, alphabet: str, room: int) -> tup
         else: good[n] = words
     return good, skipped
 
-def ink_lines(model: Transformer, lines: dict, params: GenerationParams) -> dict: # number, from 1: line of placed `Word`s
+def ink_lines(model: Transformer, lines: dict, params: GenerationParams, spelling: Spelling | None = None) -> dict: # number, from 1: line of placed `Word`s
     "Write each line by itself, words of all lines in common batches. The ink of a line depends on the seed and its number alone."
     params = dataclasses.replace(params, n_at_a_time=1, sentence_line_width=1e6)
     flat = [(n, i, w) for n, words in lines.items() for i, w in enumerate(words)]
-    ink = stream_words(model, [w for _, _, w in flat], params, salt=[n for n, _, _ in flat], places=[i for _, i, _ in flat])
-    return {n: layout([Word(w, next(ink), AUTHOR) for w in words], params) for n, words in lines.items()}
+    ink = stream_words(model, [w for _, _, w in flat], params, salt=[n for n, _, _ in flat], places=[i for _, i, _ in flat], spelling=spelling)
+    placed = {n: layout([Word(w, next(ink), AUTHOR) for w in words], params) for n, words in lines.items()}
+    if spelling: spelling.misread = [(*flat[i][:2], text, said) for i, text, said in spelling.misread]
+    return placed
 
 # %% ../nbs/08b_bulk.ipynb #5be1c2a1
 def zip_of(name: str, content: str) -> bytes:
@@ -72,10 +74,10 @@ def save_part(lines: dict, folder: Path, name: str, kind: str):
     write_atomic(unfinished/"labels.tsv", "".join(f"{n:08}.{kind}\t{' '.join(w.text for w in line)}\n" for n, line in lines.items()))
     os.replace(unfinished, folder/name)
 
-def claim(folder: Path, lines: list, model: Transformer, params: GenerationParams, kind: str):
+def claim(folder: Path, lines: list, model: Transformer, params: GenerationParams, kind: str, respell: str | None):
     "Say in `bulk.json` what a folder is made from. Raises `CursiveError` if it is made from something else."
     weights = hashlib.sha256(b"".join(t.detach().cpu().numpy().tobytes() for t in model.state_dict().values())).hexdigest()
-    ours = {"text": hashlib.sha256("\n".join(lines).encode()).hexdigest(), "lines": len(lines), "model": weights, "format": kind, "part_lines": PART_LINES,
+    ours = {"text": hashlib.sha256("\n".join(lines).encode()).hexdigest(), "lines": len(lines), "model": weights, "format": kind, "part_lines": PART_LINES, "respell": respell,
             **{k: getattr(params, k) for k in ("seed", "temperature", "slant")}}
     path = folder/"bulk.json"
     if not path.exists(): write_atomic(path, json.dumps(ours, indent=1) + "\n")
@@ -93,15 +95,17 @@ def write_bulk(
     kind: str = "json", # one of `KINDS`
     shard: tuple = (1, 1), # (n, m): write every m-th part from the n-th on
     progress=None, # called with the number of the shard's lines that are there, before the first part and after each
+    respell: str | None = "auto", # draw words again that read wrong; None leaves all as they come
 ) -> dict: # number of a skipped line of the shard, from 1: why
     """Write lines by the hundred thousand, in parts that are whole or not there, so that it can be stopped and started again; `PART_LINES` lines a part,
-    the same whatever the shards. What cannot be written is listed in `part-....skipped.tsv`. Raises `CursiveError`."""
+    the same whatever the shards. What cannot be written is listed in `part-....skipped.tsv`, and words that still read wrong in `part-....misread.tsv`: line,
+    place in it, text, what it says. Raises `CursiveError`."""
     model, params, folder = model or load_checkpoint(), params or GenerationParams(), Path(folder)
     params.check()
     if kind not in KINDS: raise CursiveError(f"Lines can be written as {', '.join(KINDS)}, not as '{kind}'.")
     bad, style = unwritable("".join(lines), model), None if model.config.start_token else style_word(model, style_dataset(model), params)
     room = model.config.context_block_size - (len(style.text) + 1 if style else 0)
-    claim(folder, lines, model, params, kind)
+    claim(folder, lines, model, params, kind, respell)
     done, every = 0, {}
     if progress: progress(0)
     for part in range(shard[0] - 1, -(-len(lines)//PART_LINES), shard[1]):
@@ -113,7 +117,10 @@ def write_bulk(
         every |= skipped
         if not (folder/(f"{name}.json.zip" if kind == "json" else name)).exists():
             if skipped: write_atomic(folder/f"{name}.skipped.tsv", "".join(f"{n}\t{why}\n" for n, why in skipped.items()))
-            save_part(ink_lines(model, good, params), folder, name, kind)
+            spelling = spelling_of(respell)
+            part = ink_lines(model, good, params, spelling)
+            if spelling and spelling.misread: write_atomic(folder/f"{name}.misread.tsv", "".join("\t".join(map(str, row)) + "\n" for row in spelling.misread))
+            save_part(part, folder, name, kind)
         done += len(here)
         if progress: progress(done)
     return every

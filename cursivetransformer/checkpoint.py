@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'VERSION', 'DEFAULT', 'DEFAULT_SHA256', 'CheckpointError', 'digest', 'save_model', 'read_safetensors',
-           'load_model', 'read_pickle', 'original_config', 'load_original', 'pick_device', 'open_checkpoint',
-           'load_checkpoint', 'save_state', 'load_state']
+           'load_model', 'read_pickle', 'original_config', 'load_original', 'pick_device', 'one_thread',
+           'open_checkpoint', 'load_checkpoint', 'save_state', 'load_state']
 
 # %% ../nbs/06_checkpoint.ipynb #c14f0256
-import hashlib, io, json, os, struct, zipfile
+import contextlib, hashlib, io, json, os, struct, zipfile
 from pathlib import Path
 import torch
 from .config import Config, ConfigError, CursiveError, check_value, fields, from_dict, preset, to_dict, write_atomic
@@ -142,6 +142,14 @@ def pick_device(name: str = "auto") -> str: # what torch calls it
     try: torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as e: raise ConfigError(f"There is no device '{name}' here ({str(e).splitlines()[0]}); use cpu or auto.") from e
     return name
+
+@contextlib.contextmanager
+def one_thread():
+    "A CPU's threads would wait for each other at every one of many small operations; independent processes use more cores better."
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try: yield
+    finally: torch.set_num_threads(before)
 
 def open_checkpoint(
     path: str | os.PathLike | None = None, # as for `load_checkpoint`

@@ -211,17 +211,22 @@ def parse_value(name: str, text: str):
     except ValueError as e: raise ConfigError(f"{name} takes {kind.__name__}, not {text!r}.") from e
 
 # %% ../nbs/00_config.ipynb #bdd90bd5
-def config_parser(prog: str | None = None, description: str = "Train a cursive Transformer."):
+def config_parser(
+    prog: str | None = None,
+    description: str = "Train a cursive Transformer.",
+    knobs: tuple | None = None, # names of the fields to offer; all if None
+    defaults: dict | None = None, # for the help: what `parse_config` is told too
+):
     "An `argparse` parser with one flag a field; parse with `parse_config`, which adds what argparse lacks."
     import argparse
     parser = argparse.ArgumentParser(prog=prog, description=description, allow_abbrev=False)
     groups = {}
     for f in fields(Config):
         m = f.metadata
-        if m["group"] == "sizes": continue
+        if m["group"] == "sizes" or knobs and f.name not in knobs: continue
         group = groups.get(m["group"]) or groups.setdefault(m["group"], parser.add_argument_group(m["group"]))
         kind = "true|false" if bool in field_types(f) else "|".join(m["choices"]) if m["choices"] else field_types(f)[0].__name__.upper()
-        default = "" if f.name == "alphabet" else f" [{f.default}]"
+        default = "" if f.name == "alphabet" else f" [{(defaults or {}).get(f.name, f.default)}]"
         group.add_argument(f"--{f.name}", metavar=kind, default=argparse.SUPPRESS,
                            help=(m["help"] + default).replace("%", "%%"),
                            **(dict(nargs="?", const="true") if bool in field_types(f) else {}))
@@ -245,7 +250,7 @@ def parse_config(
         values = {k: parse_value(k, v) for k, v in given.items()}
         if path and "preset" in values: raise ConfigError("--config and --preset are two ways to begin; give one of them.")
         if values.get("resume") and not path:
-            path = Path(values.get("run_dir", Config.run_dir))/"config.json"
+            path = Path(values.get("run_dir", defaults.get("run_dir", Config.run_dir)))/"config.json"
             if not path.exists(): raise ConfigError(f"{path.parent} holds no run to resume; leave --resume out to start one.")
         if path: return from_dict({**to_dict(load_config(path)), **values})
         values = {**defaults, **values}

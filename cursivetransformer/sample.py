@@ -4,22 +4,24 @@
 
 # %% auto #0
 __all__ = ['FEWEST_STEPS', 'SHORTEST', 'BOUND_PER_CHARACTER', 'BOUND_PER_WORD', 'CHECK_EVERY', 'TRIES', 'BATCH_ROWS', 'CHUNK',
-           'AUTHOR', 'GenerationParams', 'Grammar', 'choose_tokens', 'Group', 'bound', 'encode_contexts', 'most_steps',
-           'one_thread', 'close_up', 'words_of', 'decode', 'style_word', 'style_dataset', 'make_group', 'reach',
-           'stream_words', 'generate_words', 'set_lines', 'layout', 'split_text', 'write_lines', 'write', 'respell',
-           'line_starts', 'generate', 'generate_helper_fn', 'generate_paragraph', 'word_offsets_to_points',
-           'plot_paragraph', 'save_samples']
+           'REDRAWN', 'MENDABLE', 'FEW', 'AUTHOR', 'GenerationParams', 'Grammar', 'choose_tokens', 'Group', 'bound',
+           'encode_contexts', 'most_steps', 'close_up', 'words_of', 'decode', 'style_word', 'style_dataset',
+           'make_group', 'reach', 'Drawn', 'draw_words', 'Spelling', 'stream_words', 'generate_words', 'set_lines',
+           'layout', 'split_text', 'write_lines', 'spelling_of', 'write', 'respell', 'line_starts', 'generate',
+           'generate_helper_fn', 'generate_paragraph', 'regenerate', 'word_offsets_to_points', 'plot_paragraph',
+           'save_samples']
 
 # %% ../nbs/08_sample.ipynb #71f3328f
-import contextlib, dataclasses, os, textwrap, warnings, zlib
+import dataclasses, itertools, os, textwrap, warnings, zlib
 from pathlib import Path
 import numpy as np
 import torch
-from .checkpoint import load_checkpoint
+from .checkpoint import load_checkpoint, one_thread
 from .config import CursiveError
 from .data import StrokeDataset, load_bank, pad_stack, prepare, sample_rng
 from .ink import LINE_START, Augmentation, Word, deslant, offsets_to_strokes, strokes_to_offsets
 from .model import Cache, Transformer
+from .reader import Reader, load_reader
 from .render import on_page, plot_words, save_page
 from .tokenizer import CharTokenizer, fold, stroke_tokenizer
 
@@ -140,14 +142,6 @@ def most_steps(model: Transformer, groups: list, limit: int, params: GenerationP
 # %% ../nbs/08_sample.ipynb #5be1c2a3
 CHECK_EVERY = 16  # steps between looks at which rows have ended: on a GPU, looking means waiting for it
 
-@contextlib.contextmanager
-def one_thread():
-    "A CPU's threads would wait for each other at every one of a step's small operations; independent processes use more cores better."
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try: yield
-    finally: torch.set_num_threads(before)
-
 def close_up(going: torch.Tensor) -> torch.Tensor: # (K,) row numbers
     "Rows (B,) that go on, in their places as far as possible; those from the end fill the holes."
     count = int(going.sum())
@@ -155,12 +149,14 @@ def close_up(going: torch.Tensor) -> torch.Tensor: # (K,) row numbers
     rows[~going[:count]] = count + going[count:].nonzero()[:, 0]
     return rows
 
-def words_of(tokens: np.ndarray, finished: bool, group: Group, tokenizer) -> list: # of (tokens, whether the word ended by itself)
+def words_of(tokens: np.ndarray, logp: np.ndarray, finished: bool, group: Group, tokenizer) -> list: # of (tokens, whether the word ended by itself, mean log-probability of its tokens)
     "Cut what a row wrote into words. A word longer than its bound is cut there, and those after it are missing."
-    pieces = tokenizer.split(np.append(tokens, tokenizer.END))[:len(group.words)]
+    pieces = tokenizer.split(np.append(tokens, tokenizer.END))
+    chances = np.split(logp[tokens < tokenizer.n_bins], np.cumsum([len(p) for p in pieces]))
+    pieces = pieces[:len(group.words)]
     limits = [bound(w, tokenizer.tokens_per_point) for w in group.words]
-    out = [(p[:limit], len(p) < limit and (finished or p is not pieces[-1])) for p, limit in zip(pieces, limits)]
-    cut = [i for i, (_, ended) in enumerate(out) if not ended]
+    out = [(p[:limit], len(p) < limit and (finished or p is not pieces[-1]), float(chance.sum()/max(1, len(chance)))) for p, chance, limit in zip(pieces, chances, limits)]
+    cut = [i for i, (_, ended, _) in enumerate(out) if not ended]
     return out[:cut[0] + 1] if cut else out
 
 # %% ../nbs/08_sample.ipynb #ba003a85
@@ -180,29 +176,32 @@ def decode(
     steps = most_steps(model, groups, int(limits.max()), params)
     uniform = torch.from_numpy(np.stack([sample_rng(*g.key).random(steps) for g in groups], 1)).to(device)
     written = torch.full((len(groups), steps), tokenizer.END, device=device)
+    logp = torch.zeros(len(groups), steps, device=device)   # of what is written
     finished = torch.zeros(len(groups), dtype=torch.bool, device=device)
     rows = torch.arange(len(groups), device=device)      # which group each row of the batch writes; rows that end leave the batch
-    state, new = grammar.start[torch.tensor(counts, device=device)], []
+    state, new, chances = grammar.start[torch.tensor(counts, device=device)], [], []
     cache = Cache(model, encode_contexts(model, groups).to(device), token.shape[1] + steps)
     for step in range(steps):
-        logits = model.advance(token, cache)
-        token = choose_tokens(logits + grammar.mask[state], uniform[step], params)[:, None]
+        logits = model.advance(token, cache) + grammar.mask[state]
+        token = choose_tokens(logits, uniform[step], params)[:, None]
         state = grammar.after[state, token[:, 0]]
         new.append(token)
+        chances.append(logits.log_softmax(-1).gather(1, token))
         if len(new) < CHECK_EVERY and step < steps - 1: continue
         written[rows, step + 1 - len(new):step + 1] = torch.cat(new, 1)
-        finished[rows], new = state == grammar.DONE, []
+        logp[rows, step + 1 - len(new):step + 1] = torch.cat(chances, 1)
+        finished[rows], new, chances = state == grammar.DONE, [], []
         keep = close_up(~finished[rows] & (step + 1 < limits[rows]))
         if not len(keep): break
         if len(keep) < len(rows):
             rows, token, state, uniform = rows[keep], token[keep], state[keep], uniform[:, keep]
             cache.keep(keep)
-    return [words_of(t, done, g, tokenizer) for t, done, g in zip(written.cpu().numpy(), finished.tolist(), groups)]
+    return [words_of(t, chance, done, g, tokenizer) for t, chance, done, g in zip(written.cpu().numpy(), logp.cpu().numpy(), finished.tolist(), groups)]
 
 # %% ../nbs/08_sample.ipynb #3a9a314f
 TRIES = 4        # for a word that runs away; the last one is greedy
-BATCH_ROWS = 128  # groups decoded together: more gains little on a CPU, and memory stays bounded
-CHUNK = 2*BATCH_ROWS  # words handed on together: short ones in one batch, long ones in another
+BATCH_ROWS = 64  # groups decoded together: more gains nothing on a CPU, and memory stays bounded
+CHUNK = 4*BATCH_ROWS  # words handed on together: enough to put words of one length into a batch
 
 def style_word(model: Transformer, dataset: StrokeDataset | None, params: GenerationParams) -> Word | None:
     "The word of a dataset that sets the style: bent as the test words are. None if the model needs none and none is asked for."
@@ -239,7 +238,14 @@ def reach(previous: np.ndarray, offsets: np.ndarray) -> np.ndarray: # (N, 3) poi
     return offsets_to_strokes(offsets) + previous[-1]*[1, 1, 0]
 
 # %% ../nbs/08_sample.ipynb #929527df
-def stream_words(
+@dataclasses.dataclass
+class Drawn:
+    "One drawing of a word."
+    ink: np.ndarray # (N, 3) x from the word's left edge, y from the writing line
+    ended: bool # by itself, instead of being cut off
+    likelihood: float # under the model: the mean log-probability of its tokens
+
+def draw_words(
     model: Transformer,
     words: list, # texts in the model's alphabet
     params: GenerationParams,
@@ -248,8 +254,8 @@ def stream_words(
     places: list | None = None, # an integer a word, if it is not its place in `words` that the ink is to depend on
     progress=None, # called with the number of words done
     tries: int = TRIES, # how often a word that runs away is written
-): # yields (N, 3) arrays, one a word and in order: x from the word's left edge, y from the writing line
-    """Write words, some hundreds at a time, and hand them on. The ink of a group depends on the seed, its place and its salt alone.
+): # yields a `Drawn` a word, in order
+    """Draw words, some hundreds at a time, and hand them on. The ink of a group depends on the seed, its place and its salt alone.
     Raises `CursiveError` for a word too long."""
     params.check()
     tokenizer, size = stroke_tokenizer(model.config.tokenizer), params.n_at_a_time
@@ -260,7 +266,7 @@ def stream_words(
     for begin in range(0, len(words), chunk):
         end = min(begin + chunk, len(words))
         pending = [list(range(i, min(i + size, end))) for i in range(begin, end, size)]
-        ink = {}
+        drawn = {}
         for attempt in range(1, tries + 1):
             greedy = 1 < attempt == tries
             how = dataclasses.replace(params, do_sample=False) if greedy else params
@@ -271,18 +277,94 @@ def stream_words(
                 groups, indices = zip(*todo[start:start + BATCH_ROWS])
                 for ixs, pieces in zip(indices, decode(model, groups, how)):
                     place = style.points if style else LINE_START
-                    complete = [ended for _, ended in pieces] + [False]*(len(ixs) - len(pieces))
-                    for i, (tokens, _) in zip(ixs, pieces):
+                    complete = [ended for _, ended, _ in pieces] + [False]*(len(ixs) - len(pieces))
+                    for i, (tokens, ended, likelihood) in zip(ixs, pieces):
                         offsets = tokenizer.decode(tokens)
                         if not len(offsets): break                     # cut off before its first point
                         offsets[-1, 2] = 0                             # a word that was cut off would hang on to the next
                         place = reach(place, offsets)
-                        ink[i] = place - [place[:, 0].min(), 0, 0]
+                        drawn[i] = Drawn(place - [place[:, 0].min(), 0, 0], ended, likelihood)
                     pending += [[i] for i, fine in zip(ixs, complete) if not fine]
                 if progress: progress(end - len(pending) - sum(len(ixs) for _, ixs in todo[start + BATCH_ROWS:]))
             if not pending: break
-        if pending: warnings.warn("The model found no end for " + ", ".join(f"'{words[i]}' (word {places[i]})" for [i] in pending) + "; cut off.", stacklevel=2)
-        yield from (ink[i] for i in range(begin, end))
+        yield from (drawn[i] for i in range(begin, end))
+
+# %% ../nbs/08_sample.ipynb #5e110001
+REDRAWN = 1, 2, 4  # how often a word that reads wrong is drawn in the first try, in the second and in the third
+MENDABLE, FEW = 0.5, 8  # share of words that may read wrong for drawing again to be of use, where there are at least so many words
+
+@dataclasses.dataclass
+class Spelling:
+    "Reads back what was drawn, has words drawn again that read wrong, and keeps count."
+    reader: Reader = dataclasses.field(default_factory=load_reader)
+    tries: tuple = REDRAWN # drawings of a word in each try; more tries make fewer mistakes, and take longer
+    words: int = 0 # read
+    wrong: int = 0 # of them, as first drawn
+    drawn: int = 0 # drawings after the first ones
+    given_up: int = 0 # words of passages in which too many read wrong: the reader does not know such a hand, or the model does not spell
+    misread: list = dataclasses.field(default_factory=list) # (index, text, what it says) of the words that read wrong to the end
+    unread: list = dataclasses.field(default_factory=list) # (index, text) of words with characters that the reader does not know
+
+    def choose(self,
+        texts: list,
+        first: dict, # index into `texts`: `Drawn`
+        draw, # from a list of (index, try, number) to as many `Drawn`; None if there can be no others
+    ) -> dict: # index: `Drawn`
+        """The best drawing of each word, drawing again until it reads as asked or the tries are over. Among drawings that read right, the likeliest
+        under the model; among others, the one that the reader finds nearest to what was asked."""
+        best, known = {}, set(self.reader.alphabet)
+        def judge(indices: list, drawn: list):
+            said, scores = self.reader.judge([d.ink for d in drawn], [texts[i] for i in indices])
+            for i, d, says, score in zip(indices, drawn, said, scores):
+                rank = says == texts[i], d.likelihood if says == texts[i] else score
+                if i not in best or rank > best[i][0]: best[i] = rank, d, says
+        def wrong() -> list: return [i for i, ((right, _), _, _) in best.items() if not right]
+        readable = [i for i in first if set(texts[i]) <= known]
+        self.unread += [(i, texts[i]) for i in first if not set(texts[i]) <= known]
+        judge(readable, [first[i] for i in readable])
+        self.words, self.wrong = self.words + len(best), self.wrong + len(wrong())
+        hopeless = len(best) >= FEW and len(wrong()) > MENDABLE*len(best)
+        self.given_up += hopeless*len(best)
+        for attempt, count in enumerate(self.tries if draw and not hopeless else ()):
+            again = [(i, attempt, n) for i in wrong() for n in range(count)]
+            if again: judge([i for i, _, _ in again], list(draw(again)))
+            self.drawn += len(again)
+        self.misread += [(i, texts[i], best[i][2]) for i in wrong()]
+        return {**first, **{i: d for i, (_, d, _) in best.items()}}
+
+    def complain(self):
+        "Warn of every word that reads wrong, and of those that could not be read."
+        if self.given_up:
+            warnings.warn(f"{len(self.misread)} of {self.words} words read wrong, more than drawing again could mend: the reader does not know this hand, or the model does not spell. "
+                          "Train a reader of the hand (cursive train-reader), or do without.", stacklevel=3)
+        elif self.misread:
+            warnings.warn(f"{len(self.misread)} of {self.words} words still read wrong: {', '.join(f'{i} {text!r} as {said!r}' for i, text, said in self.misread)}. "
+                          "Respell them by hand, or try another seed.", stacklevel=3)
+        if self.unread: warnings.warn(f"Not read back, for characters that the reader does not know: {', '.join(f'{i} {text!r}' for i, text in self.unread)}.", stacklevel=3)
+
+def stream_words(
+    model: Transformer,
+    words: list, # texts in the model's alphabet
+    params: GenerationParams,
+    dataset: StrokeDataset | None = None, # where style words come from
+    salt: list | None = None, # as for `draw_words`
+    places: list | None = None, # likewise
+    spelling: Spelling | None = None, # draws words again that read wrong
+    **options, # of `draw_words`
+): # yields (N, 3) arrays, one a word and in order: x from the word's left edge, y from the writing line
+    "Write words, some hundreds at a time, and hand them on. Raises `CursiveError` for a word too long."
+    salt, places, at = salt or [0]*len(words), places or range(len(words)), 0
+    drawn = draw_words(model, words, params, dataset, salt, places, **options)
+    def again(keys: list):
+        "Other drawings, by a salt that depends on the word's own, the try and the number."
+        ixs, salts = [i for i, _, _ in keys], [int(sample_rng(salt[i], attempt, n).integers(2**62)) for i, attempt, n in keys]
+        return draw_words(model, [words[i] for i in ixs], dataclasses.replace(params, n_at_a_time=1), dataset, salts, [places[i] for i in ixs], tries=1)
+    while chunk := dict(enumerate(itertools.islice(drawn, CHUNK), at)):
+        at += len(chunk)
+        if spelling: chunk = spelling.choose(words, chunk, again if params.do_sample else None)
+        endless = [i for i, d in chunk.items() if not d.ended]
+        if endless: warnings.warn("The model found no end for " + ", ".join(f"'{words[i]}' (word {places[i]})" for i in endless) + "; cut off.", stacklevel=2)
+        yield from (d.ink for d in chunk.values())
 
 def generate_words(model: Transformer, words: list, params: GenerationParams, dataset: StrokeDataset | None = None, **options) -> list: # of (N, 3) arrays
     "All that `stream_words` yields; it takes the same."
@@ -328,14 +410,23 @@ def write_lines(
     params: GenerationParams | None = None,
     dataset: StrokeDataset | None = None, # where style words come from
     progress=None, # called with the number of words done
+    respell: str | Spelling | None = "auto", # draw words again that read wrong, and warn of those that still do; a `Spelling` keeps the list; None leaves all as they come
     **options, # fields of `GenerationParams`, on top of `params`
 ): # yields lists of placed `Word`s, a line at a time
     "Write a text, and hand on each line when it and all before it are done: the memory it takes does not grow with the text. Raises `CursiveError`."
     model = model or load_checkpoint()
     params = dataclasses.replace(params or GenerationParams(), **options)
     words, breaks = split_text(fold(text, model.config.alphabet))
-    ink = stream_words(model, words, params, dataset, progress=progress)
+    spelling = spelling_of(respell)
+    ink = stream_words(model, words, params, dataset, progress=progress, spelling=spelling)
     yield from set_lines((Word(w, p, AUTHOR) for w, p in zip(words, ink)), params, breaks)
+    if spelling: spelling.complain()
+
+def spelling_of(respell: str | Spelling | None) -> Spelling | None:
+    "What the argument `respell` asks for. Raises `CursiveError`."
+    if respell == "auto": return Spelling()
+    if respell is None or isinstance(respell, Spelling): return respell
+    raise CursiveError(f"respell is 'auto', a Spelling or None, not {respell!r}.")
 
 def write(text: str, model: Transformer | None = None, params: GenerationParams | None = None, dataset: StrokeDataset | None = None, progress=None,
           **options) -> list: # of placed `Word`s, one a word of the text and in order
@@ -409,15 +500,21 @@ def generate_paragraph(
     params: GenerationParams,
     word_list_offsets: list | None = None, # what an earlier call answered
     regenerate_ixs: list | None = None, # of words to write again; the others are left as they are
+    respell: str | Spelling | None = None, # "auto": draw words again that read wrong, as `write` does
 ) -> list: # of (N, 3) arrays of radius, theta, pen_down, one a word
     "Write a text, or some words of it again. Raises `CursiveError`."
     words, _ = split_text(fold(text, model.config.alphabet))
     if params.verbose: print(f"Writing {len(words)} words" if word_list_offsets is None else f"Writing again: {regenerate_ixs}")
-    if word_list_offsets is None:
-        return [strokes_to_offsets(p, LINE_START) for p in generate_words(model, words, params, dataset)]
+    if word_list_offsets is not None: return regenerate(model, dataset, words, params, word_list_offsets, set(regenerate_ixs or []))
+    spelling = spelling_of(respell)
+    ink = generate_words(model, words, params, dataset, spelling=spelling)
+    if spelling: spelling.complain()
+    return [strokes_to_offsets(p, LINE_START) for p in ink]
+
+def regenerate(model: Transformer, dataset: StrokeDataset | None, words: list, params: GenerationParams, word_list_offsets: list, again: set) -> list: # of offsets
+    "Write some words again, and leave the others as they are. Raises `CursiveError`."
     if len(word_list_offsets) != len(words): raise CursiveError(f"The text has {len(words)} words, and word_list_offsets has {len(word_list_offsets)}; they must belong together.")
     page = [Word(w, offsets_to_strokes(o)) for w, o in zip(words, word_list_offsets)]
-    again = set(regenerate_ixs or [])
     page = respell(page, again, model, params, dataset)
     return [strokes_to_offsets(w.points, LINE_START) if i in again else o for i, (w, o) in enumerate(zip(page, word_list_offsets))]
 

@@ -236,7 +236,7 @@ def plot_metrics(metrics: list, ax=None) -> tuple: # (figure, axes)
     for key, style in ("train_loss", "-"), ("test_loss", "o-"):
         rows = [r for r in metrics if key in r]
         ax.plot([r["step"] for r in rows], [r[key] for r in rows], style, ms=3, lw=1, label=key.replace("_", " "))
-    ax.set_xlabel("step"); ax.set_ylabel("nats a token"); ax.legend(frameon=False); ax.grid(alpha=.2)
+    ax.set_xlabel("step"); ax.set_ylabel("nats"); ax.legend(frameon=False); ax.grid(alpha=.2)
     return ax.figure, ax
 
 # %% ../nbs/09_train.ipynb #a41177a4

@@ -11,6 +11,7 @@ from cursivetransformer.bulk import write_bulk
 from cursivetransformer.config import CursiveError, preset
 from cursivetransformer.data import load_bank
 from cursivetransformer.model import Transformer
+from cursivetransformer.reader import legibility, read
 from cursivetransformer.sample import GenerationParams, decode
 
 LINES = ["so it goes", "", "5 € a day", "I am", "x" * 60, "“we”"]
@@ -27,7 +28,7 @@ def bulk(default, tmp_path, monkeypatch):
     def run(name, **options):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            skipped = write_bulk(options.pop("lines", LINES), tmp_path / name, options.pop("model", default), **options)
+            skipped = write_bulk(options.pop("lines", LINES), tmp_path / name, options.pop("model", default), **{"respell": None, **options})
         return skipped, {p.relative_to(tmp_path / name).as_posix(): p.read_bytes() for p in (tmp_path / name).rglob("*") if p.is_file()}
     return run
 
@@ -66,6 +67,19 @@ def test_what_is_there_is_passed_over_and_must_belong_together(bulk, tmp_path, m
     (tmp_path / "a" / "bulk.json").write_text("[")
     with pytest.raises(CursiveError, match="bulk.json"): bulk("a")
     with pytest.raises(CursiveError, match="json, svg, png"): bulk("b", kind="gif")
+
+
+def test_words_that_read_wrong_are_drawn_again_and_named(bulk, tmp_path):
+    lines = ["many a brave soul", "the anger of Achilles", "so were the counsels"]
+    (_, plain), (_, files) = bulk("plain", lines=lines), bulk("read", lines=lines, respell="auto")
+    assert not any(n.endswith(".misread.tsv") for n in plain)
+    words = {n: [w for part in (0, 1) for w in load_bank(str(tmp_path / n / f"part-00000{part}.json.zip")).words] for n in ("plain", "read")}
+    before, after = (legibility(words[n]) for n in ("plain", "read"))
+    assert after.wrong_words < before.wrong_words
+    named = [row.split("\t") for n in sorted(files) if n.endswith(".misread.tsv") for row in files[n].decode().splitlines()]
+    assert [said for *_, said in named] == [said for w, said in zip(words["read"], read(words["read"])) if said != w.text]
+    assert all(lines[int(line) - 1].split()[int(place)] == text != said for line, place, text, said in named)
+    with pytest.raises(CursiveError, match="another respell"): bulk("read", lines=lines)
 
 
 @pytest.mark.parametrize("kind, magic", [("svg", b"<svg"), ("png", b"\x89PNG")])

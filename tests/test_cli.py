@@ -57,7 +57,7 @@ def files(folder): return {p.name: p.read_bytes() for p in folder.iterdir()}
 
 def test_lines_in_bulk_go_on_after_a_kill(cursive, tmp_path):
     (tmp_path / "l.txt").write_text("so\n" * 127 + "5 €\n" + "it\n" * 127 + "a\n" * 10)
-    bulk = ["write", "--file", "l.txt", "--out-dir"]
+    bulk = ["write", "--no-respell", "--file", "l.txt", "--out-dir"]
     process = subprocess.Popen([*CURSIVE, *bulk, "killed"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"})
     while not (tmp_path / "killed/part-000000.json.zip").exists(): time.sleep(0.02)
     process.kill()

@@ -50,7 +50,7 @@ def test_a_word_that_finds_no_end_is_written_again_and_named(monkeypatch, defaul
     tries = []
     def never_ends(model, groups, params):
         tries.append((params.do_sample, [g.key for g in groups]))
-        return [[(np.array([411, 5, 411, 160]), w != "endless") for w in g.words] for g in groups]
+        return [[(np.array([411, 5, 411, 160]), w != "endless", -1.0) for w in g.words] for g in groups]
     monkeypatch.setattr(sample, "decode", never_ends)
     with pytest.warns(UserWarning, match="'endless' .word 1."): ink = generate_words(default, ["one", "endless", "two"], GenerationParams())
     assert len(ink) == 3 and [len(keys) for _, keys in tries] == [3, 1, 1, 1]
@@ -138,7 +138,7 @@ def test_cached_batched_writing_equals_the_plain_way(default, words, options):
     group = make_group(default, words, (params.seed, 0, 0, 1), None, None, 4)
     others = [make_group(default, [w], (9, i), None, None, 4) for i, w in enumerate(["other", "by", "."])]
     for batch in [others[0], group, *others[1:]], [group]:
-        fast = [tokens.tolist() for tokens, ended in decode(default, batch, params)[batch.index(group)] if ended]
+        fast = [tokens.tolist() for tokens, ended, _ in decode(default, batch, params)[batch.index(group)] if ended]
         assert fast == plain_decode(default, words, params)
 
 
@@ -257,7 +257,7 @@ def test_paragraphs_as_the_original_hands_them_around(default, tmp_path):
     offsets = generate_paragraph(default, None, "so were the counsels", params)
     again = generate_paragraph(default, None, "so were the counsels", params, offsets, [2])
     assert [np.array_equal(a, b) for a, b in zip(offsets, again)] == [True, True, False, True]
-    page = write("so were the counsels", default, params)
+    page = write("so were the counsels", default, params, respell=None)
     for placed, word in zip(word_offsets_to_points(offsets, params), page): np.testing.assert_allclose(placed, on_page(word), atol=1e-9)
     fig, ax = plot_paragraph(offsets, "so were the counsels", show_indices=True, include_title=True, params=params)
     assert len(ax.texts) == 4 and "counsels" in ax.get_title(loc="left")
