@@ -12,7 +12,7 @@ _HOME = {
     "reader": "Reader legibility load_reader read",
     "sample": "GenerationParams Spelling generate generate_helper_fn generate_paragraph plot_paragraph respell save_samples word_offsets_to_points write write_lines",
     "bulk": "write_bulk",
-    "train": "evaluate_words get_checkpoint launch train",
+    "train": "evaluate_words get_checkpoint launch",
     "reader_train": "reader_config train_reader",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
