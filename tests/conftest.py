@@ -1,5 +1,6 @@
 """What several tests need: where the shared handwriting lies, a small model, a way to run the command."""
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+# What a shell starts in the background ignores Ctrl-C, and so would all processes that the tests start and stop.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["WANDB_MODE"] = "disabled"    # whoever runs the tests may have a key; test_tracking.py brings its own server
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"

@@ -176,7 +176,7 @@ def test_bench_prints_the_plain_way_ours_and_the_floor(cursive):
     done = cursive("bench", "--preset", "debug", "--dataset_name", "embedded", timeout=200)
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if " plain " in line]
-    for row, what in zip(rows, ("200 samples ready", "batch of", "training step", "one word", "paragraph of 49 words", "whole process"), strict=True):
+    for row, what in zip(rows, ("200 samples ready", "batch of", "training step", "one word", "paragraph of 49 words", "each word read right", "whole process"), strict=True):
         assert row.startswith(what) or what in row
         plain, ours, times = (float(re.search(pattern, row)[1]) for pattern in (r"plain +([\d.e+-]+) s", r"ours +([\d.e+-]+) s", r"([\d.]+)x faster"))
         assert times == pytest.approx(plain / ours, abs=0.06, rel=0.01) and (what == "200 samples ready" or "x above it" in row)
