@@ -440,7 +440,7 @@ def test_an_agent_runs_a_sweep(server, client, tmp_path):
     ((entity, project, id),) = server.runs
     r = only_run(server)
     assert (entity, project) == ("me", "swept") and r["state"] == "finished" and json.loads(r["config"])["n_layer"]["value"] == 1
-    assert set(curve(r, "test_loss_per_point")) == {2} and (tmp_path / "runs/sweeps" / id / "last.safetensors").exists()
+    assert set(curve(r, "test_loss_per_point")) == {2} == set(curve(r, "character_error")) and (tmp_path / "runs/sweeps" / id / "last.safetensors").exists()
 
 
 def test_files_that_are_checked_with_xxhash(server, fetch):
