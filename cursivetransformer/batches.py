@@ -139,8 +139,8 @@ class Samples:
         self.dataset, c, t = dataset, dataset.config, dataset.tokenizer
         seeds = stream(c.seed, 0, samples)
         sample, slot, word = choose_instances(dataset, flat, seeds, counts)
-        bend = Augmentation(*[torch.full_like(seeds, v, dtype=torch.double) for v in dataclasses.astuple(Augmentation(fraction=c.downsample_mean))])
         if dataset.augment: bend = Augmentation.draw(uniform(seeds[:, None], torch.arange(BEND, DROP_POINTS, device=seeds.device)), c.downsample_mean, c.downsample_width)
+        else: bend = Augmentation(*[torch.full_like(seeds, v, dtype=torch.double) for v in dataclasses.astuple(Augmentation(fraction=c.downsample_mean))])
         instance, index, pen_down, inner = thin_out(flat, word, bend.fraction[sample])
         if dataset.augment:
             stays = drop_points(seeds, sample[instance], pen_down, inner)

@@ -11,13 +11,13 @@ import json, sys, time
 from pathlib import Path
 import numpy as np
 import torch
-from .checkpoint import load_state, pick_device, save_state
-from .config import Config, ConfigError, CursiveError, preset, save_config, to_dict, write_atomic
+from .checkpoint import pick_device, save_state
+from .config import Config, ConfigError, preset, save_config, write_atomic
 from .data import load_bank, sample_rng, split_words, usable
 from .ink import Augmentation, downsample, offsets_to_strokes, strokes_to_offsets
 from .reader import Reader, compare, features, log_likelihood, retrace, save_reader
 from .tokenizer import PolarTokenizer, StrokeTokenizer
-from .train import MAY_CHANGE, Run, Schedule, StopSignal, autocast, read_metrics
+from .train import MAY_CHANGE, Run, Schedule, StopSignal, autocast, read_metrics, state_to_resume
 
 # %% ../nbs/09b_train_reader.ipynb #a45d66e9
 def through_tokens(
@@ -88,19 +88,14 @@ def as_written(words: list) -> list: # of (N, 3) arrays
 
 # %% ../nbs/09b_train_reader.ipynb #f4d4266e
 def start_reader(config: Config, folder: Path) -> tuple: # (reader, optimizer, step)
-    "What a reader's run begins with. Raises `CursiveError` if the folder holds another run, or none to resume."
-    path, device = folder/"state.pt", pick_device(config.device)
-    if path.exists() and not config.resume: raise CursiveError(f"{folder} already holds a run; add --resume to go on with it, or choose another --run_dir.")
-    if config.resume and not path.exists(): raise CursiveError(f"{folder} holds no run to resume; leave --resume out to start one.")
+    "What a reader's run begins with. Raises `CursiveError` as `state_to_resume` does."
+    state, device = state_to_resume(config, folder), pick_device(config.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         reader = Reader(config.alphabet.replace(" ", "")).to(device)
     reader.config = config                                         # a run's state says how it was started
     optimizer = torch.optim.AdamW(reader.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay)
-    if not config.resume: return reader, optimizer, 0
-    state, ours = load_state(path), to_dict(config)
-    changed = [k for k in KNOBS if k not in MAY_CHANGE and ours.get(k) != state["config"].get(k)]
-    if changed: raise ConfigError(f"This run was started with {changed[0]}={state['config'].get(changed[0])!r}, and cannot go on with {ours[changed[0]]!r}; start a new one for that.")
+    if state is None: return reader, optimizer, 0
     reader.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     return reader, optimizer, state["step"]

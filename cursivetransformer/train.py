@@ -6,7 +6,8 @@
 __all__ = ['NEWTON_SCHULZ', 'WARMUP', 'DECAY', 'MAY_CHANGE', 'EVALUATED', 'READ_BACK', 'orthogonalize', 'Muon', 'Optimizers',
            'make_optimizer', 'rate_factor', 'Schedule', 'Score', 'score_samples', 'evaluate_words', 'set_sizes',
            'adopt_shape', 'get_checkpoint', 'Run', 'read_metrics', 'plot_metrics', 'StopSignal', 'take_up',
-           'start_or_resume', 'autocast', 'fuse', 'Team', 'read_back', 'train_in', 'train', 'launch', 'train_one']
+           'state_to_resume', 'start_or_resume', 'autocast', 'fuse', 'Team', 'read_back', 'train_in', 'train', 'launch',
+           'train_one']
 
 # %% ../nbs/09_train.ipynb #1bc01fce
 import dataclasses, io, json, math, os, signal, sys, threading, time, types, warnings
@@ -270,19 +271,25 @@ def take_up(config: Config) -> Config:
     asked = {k: v for k, v in to_dict(config).items() if v != usual[k]}
     return dataclasses.replace(load_config(folder/"config.json"), **asked, resume=True, wandb_api_key=config.wandb_api_key)
 
-def start_or_resume(config: Config, folder: Path) -> tuple: # (model, optimizer, schedule, step, best_loss, pending)
-    "What a run begins with. Raises `CursiveError` if the folder holds another run, or none to resume."
-    state_path = folder/"state.pt"
+def state_to_resume(config: Config, folder: Path) -> dict | None:
+    "The state of the run that a folder holds; None if a new one is to begin. Raises `CursiveError` if the folder holds another run, or none to resume."
+    path = folder/"state.pt"
     if not config.resume:
-        if state_path.exists(): raise CursiveError(f"{folder} already holds a run; add --resume to go on with it, or choose another --run_dir.")
+        if path.exists(): raise CursiveError(f"{folder} already holds a run; add --resume to go on with it, or choose another --run_dir.")
+        return None
+    if not path.exists(): raise CursiveError(f"{folder} holds no run to resume; leave --resume out to start one.")
+    state, ours = load_state(path), to_dict(config)
+    changed = [k for k, v in state["config"].items() if k not in MAY_CHANGE and ours.get(k) != v]
+    if changed: raise ConfigError(f"This run was started with {changed[0]}={state['config'][changed[0]]!r}, and cannot go on with {ours.get(changed[0])!r}; start a new one for that.")
+    return state
+
+def start_or_resume(config: Config, folder: Path) -> tuple: # (model, optimizer, schedule, step, best_loss, pending)
+    "What a run begins with. Raises `CursiveError` as `state_to_resume` does."
+    state = state_to_resume(config, folder)
+    if state is None:
         model = get_checkpoint(config, sample_only=False)[0]
         optimizer = make_optimizer(model, config)
         return model, optimizer, Schedule(optimizer, config), 0, None, []
-    if not state_path.exists(): raise CursiveError(f"{folder} holds no run to resume; leave --resume out to start one.")
-    state = load_state(state_path)
-    ours = to_dict(config)
-    changed = [k for k, v in state["config"].items() if k not in MAY_CHANGE and ours.get(k) != v]
-    if changed: raise ConfigError(f"This run was started with {changed[0]}={state['config'][changed[0]]!r}, and cannot go on with {ours.get(changed[0])!r}; start a new one for that.")
     model = Transformer(config).to(pick_device(config.device))
     model.load_state_dict(state["model"])
     optimizer = make_optimizer(model, config)
