@@ -21,7 +21,7 @@ setup(
     license="Apache-2.0", license_files=["LICENSE"], url=c["git_url"], python_requires=f">={c['min_python']}",
     packages=["cursivetransformer"], package_data={"cursivetransformer": ["default.safetensors", "reader.safetensors", "embedded.json.zip", "MODEL_CARD.md"]},
     install_requires=requirements("requirements"),
-    extras_require={name: requirements(f"{name}_requirements") for name in ("dev",)},
+    extras_require={name: requirements(f"{name}_requirements") for name in ("widgets", "plotter", "dev")},
     entry_points={"console_scripts": ["cursive=cursivetransformer.cli:main"]},
     classifiers=["Development Status :: 3 - Alpha", "Intended Audience :: Developers", "Natural Language :: English",
                  *(f"Programming Language :: Python :: 3.{v}" for v in range(int(c["min_python"].split(".")[1]), 15))],

@@ -1,5 +1,6 @@
 """What several tests need: where the shared handwriting lies, a small model, a way to run the command."""
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,3 +48,16 @@ def cursive(tmp_path):
         return subprocess.run([*CURSIVE, *map(str, args)], input=stdin, capture_output=True, text=True, cwd=tmp_path,
                               timeout=timeout, env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})})
     return run
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    "A headless Chromium, driven by Playwright. Each test opens a context of its own."
+    sync_api = pytest.importorskip("playwright.sync_api", reason="browser tests need Playwright: pip install -e '.[dev]' -c constraints.txt")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not path: pytest.skip("browser tests need Chromium: apt-get install chromium")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=flags)
+        yield browser
+        browser.close()
