@@ -144,12 +144,12 @@ class Samples:
         if dataset.augment: bend = Augmentation.draw(uniform(seeds[:, None], torch.arange(BEND, DROP_POINTS, device=seeds.device)), c.downsample_mean, c.downsample_width)
         else: bend = Augmentation(*[torch.full_like(seeds, v, dtype=torch.double) for v in dataclasses.astuple(Augmentation(fraction=c.downsample_mean))])
         human = ~flat.word_written[word]
-        instance, index, pen_down, inner = thin_out(flat, word, bend.fraction[sample]*human)
+        bend = Augmentation(*[torch.where(human, amounts[sample], still) for amounts, still in zip((bend.shear, bend.scale_x, bend.scale_y, bend.degrees, bend.fraction), (0.0, 1.0, 1.0, 0.0, 0.0))])   # for each instance
+        instance, index, pen_down, inner = thin_out(flat, word, bend.fraction)
         if dataset.augment:
             stays = drop_points(seeds, sample[instance], pen_down, inner & human[instance])
             instance, index, pen_down = instance[stays], index[stays], pen_down[stays]
-        of = sample[instance]
-        x, y = bend_points(flat.xy[:, index], Augmentation(bend.shear[of]*human[instance], bend.scale_x[of], bend.scale_y[of], bend.degrees[of]))
+        x, y = bend_points(flat.xy[:, index], Augmentation(bend.shear[instance], bend.scale_x[instance], bend.scale_y[instance], bend.degrees[instance]))
         points = torch.bincount(instance, minlength=len(word))
         dx, dy = steps_between(x, y, points, slot, c.start_token)
         tokens = torch.stack(t.ids(torch.hypot(dx, dy), torch.atan2(dy, dx), pen_down), 1)      # (P, tokens_per_point)

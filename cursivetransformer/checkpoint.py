@@ -161,7 +161,7 @@ def open_checkpoint(
     if str(path).startswith("wandb:"):
         with fetched_model(parse_reference(path), key) as (file, known):
             return load_original(file, device, known=known) if file.suffix == ".pt" else load_model(file, device)
-    if path is None:
+    if path is None or str(path) == "default":
         if hashlib.sha256(DEFAULT.read_bytes()).hexdigest() != DEFAULT_SHA256:
             raise CheckpointError(f"The bundled {DEFAULT.name} is not the file this version was released with; install the package again.")
         path = DEFAULT
@@ -174,7 +174,7 @@ def open_checkpoint(
     return (load_original if path.suffix == ".pt" else load_model)(path, device)
 
 def load_checkpoint(
-    path: str | os.PathLike | None = None, # .safetensors or a run's folder (ours), .pt (the original's), wandb:ENTITY/PROJECT/RUN; None is the bundled default
+    path: str | os.PathLike | None = None, # .safetensors or a run's folder (ours), .pt (the original's), wandb:ENTITY/PROJECT/RUN; "default" or None is the bundled one
     device: str = "auto",
 ) -> Transformer: # in eval mode
     "The model in a checkpoint. Raises `CheckpointError`, or `RunError` for W&B."

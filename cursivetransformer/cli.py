@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['BENCHES', 'text_of', 'read_text', 'indices_of', 'bank_writer', 'writer', 'check_write', 'write_command', 'params_of',
-           'respell_of', 'shard_of', 'local_device', 'write_lines_command', 'train_command', 'train_reader_command',
-           'eval_command', 'legibility_command', 'data_command', 'bench_command', 'make_parser', 'parse', 'main']
+           'respell_of', 'shard_of', 'local_device', 'write_lines_command', 'train_command', 'clone_command',
+           'train_reader_command', 'eval_command', 'legibility_command', 'data_command', 'bench_command', 'make_parser',
+           'parse', 'main']
 
 # %% ../nbs/12_cli.ipynb #7cd76033
 import argparse, contextlib, dataclasses, json, os, re, sys, warnings
 from pathlib import Path
 from . import __version__
-from .config import CursiveError, atomic_file, config_parser, parse_config
+from .config import ConfigError, CursiveError, atomic_file, config_parser, parse_config, parse_value
 
 # %% ../nbs/12_cli.ipynb #4e7a22e2
 def text_of(args) -> str:
@@ -140,6 +141,15 @@ def train_command(args) -> int:
     if os.environ.get("RANK", "0") == "0": print(f"{run.folder}: test loss {min(r['test_loss'] for r in run.metrics if 'test_loss' in r):.4f} nats/token at best. Write with: cursive write TEXT --checkpoint {run.folder} -o out.svg")
     return 0
 
+def clone_command(args) -> int:
+    "Teach the model another hand; `args.settings` are knobs of `clone.KNOBS`."
+    from cursivetransformer.clone import clone_hand
+    clone = clone_hand(args.bank, args.author, args.checkpoint, **args.settings)
+    print(clone)
+    if not clone.finished: return 130
+    print(f"It stands in {clone.folder}, and {clone.folder/'hand.png'} shows it. Write with: cursive write TEXT --checkpoint {clone.folder} --author '{clone.author}' -o out.svg")
+    return 0
+
 def train_reader_command(args) -> int:
     "Train a reader from the command line; `args.config` is a `Config`."
     from cursivetransformer.reader_train import train_reader
@@ -193,7 +203,7 @@ def make_parser() -> argparse.ArgumentParser:
     "The parser of all commands but the fields of a config."
     parser = argparse.ArgumentParser(prog="cursive", description="Writes in cursive: a small GPT that moves a pen.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"cursive {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="write|train|train-reader|eval|data|bench")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="write|train|clone|train-reader|eval|data|bench")
     def command(name, run, help):
         p = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
         p.set_defaults(run=run)
@@ -217,6 +227,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--respell", metavar="2,4", help="write these words of --from again, and leave the others as they are")
     p.add_argument("--from", dest="page", metavar="OUT.json", help="the page that --respell is about")
     commands.add_parser("train", add_help=False, help="Train a model; see cursive train --help.")
+    commands.add_parser("clone", add_help=False, help="Teach the model your own hand; see cursive clone --help.")
     commands.add_parser("train-reader", add_help=False, help="Train a reader, which finds misspelled words; see cursive train-reader --help.")
     p = command("eval", eval_command, "Nats per token and per point on every word of a bank; or, with --legibility, how well a model's words can be read and how like the bank's they look.")
     p.add_argument("--dataset", required=True, metavar="F", help="a bank: name, path or URL; several joined by +")
@@ -238,6 +249,17 @@ def parse(argv: list) -> argparse.Namespace:
         from cursivetransformer.reader_train import DEFAULTS, KNOBS
         parser = config_parser("cursive train-reader", "Train a reader of single words, which finds misspelled ones.", KNOBS, DEFAULTS)
         return argparse.Namespace(run=train_reader_command, config=parse_config(parser, argv[1:], **DEFAULTS))
+    if argv[:1] == ["clone"]:
+        from cursivetransformer.clone import DEFAULTS, KNOBS
+        parser = config_parser("cursive clone", "Teach the model another hand, from 50 words or more, beside those it knows.", KNOBS, DEFAULTS, config_file=False)
+        parser.add_argument("bank", metavar="F", help="the words: a bank's name, path or URL; cursive collect makes one")
+        parser.add_argument("--author", metavar="NAME", help="whose hand, if the bank holds several; or what to call it [the bank's author]")
+        parser.add_argument("--checkpoint", metavar="C", help="the model that learns it, as for write [the bundled model]")
+        given = vars(parser.parse_args(argv[1:]))
+        bank, author, checkpoint = (given.pop(k) for k in ("bank", "author", "checkpoint"))
+        try: settings = {k: parse_value(k, v) for k, v in given.items()}
+        except ConfigError as e: parser.error(str(e))
+        return argparse.Namespace(run=clone_command, bank=bank, author=author, checkpoint=checkpoint, settings=settings)
     if argv[:1] == ["bench"]:
         what = argv[1] if argv[1:] and not argv[1].startswith("-") else None
         if what and what not in BENCHES: make_parser().error(f"bench takes one of {', '.join(BENCHES)}, not '{what}'.")

@@ -124,14 +124,15 @@ class Config:
     wandb_api_key: str | None = knob(None, "runs", "W&B key; never stored with a run")
     wandb_watch: bool = knob(False, "runs", "send W&B histograms of the gradients at every evaluation")
     load_from_run_id: str | None = knob(None, "runs", "W&B run to go on with, here or on another machine")
-    local_checkpoint_path: str | None = knob(None, "runs", "checkpoint to load: ours (.safetensors) or the original's (.pt)")
+    local_checkpoint_path: str | None = knob(None, "runs", "checkpoint to begin with: ours (.safetensors or a run's folder), the original's (.pt), or default, the bundled one")
     sample_only: bool = knob(False, "runs", "get_checkpoint loads no optimizer")
     # known once the datasets exist
     vocab_size: int | None = knob(None, "sizes", "stroke tokens, set from the tokenizer", 1, 10**6)
     block_size: int | None = knob(None, "sizes", "longest sequence of stroke tokens, set from the dataset", 1, 10**6)
     context_vocab_size: int | None = knob(None, "sizes", "character ids, set from the tokenizer", 1, 10**6)
     context_block_size: int | None = knob(None, "sizes", "longest text, set from the dataset", 1, 10**6)
-    authors: tuple = knob((), "sizes", "names of the hands the model knows, set from the dataset; those of more than one have an embedding each")
+    authors: tuple = knob((), "sizes", "names of the hands the model learned together, set from the dataset; those of more than one have an embedding each")
+    added_authors: tuple = knob((), "sizes", "names of hands that were added later, each a change of low rank to a model that stays as it is")
 
     def __setattr__(self, name, value):
         object.__setattr__(self, name, check_value(name, value))
@@ -222,6 +223,7 @@ def config_parser(
     description: str = "Train a cursive Transformer.",
     knobs: tuple | None = None, # names of the fields to offer; all if None
     defaults: dict | None = None, # for the help: what `parse_config` is told too
+    config_file: bool = True, # offer --config
 ):
     "An `argparse` parser with one flag a field; parse with `parse_config`, which adds what argparse lacks."
     import argparse
@@ -236,7 +238,7 @@ def config_parser(
         group.add_argument(f"--{f.name}", metavar=kind, default=argparse.SUPPRESS,
                            help=(m["help"] + default).replace("%", "%%"),
                            **(dict(nargs="?", const="true") if bool in field_types(f) else {}))
-    parser.add_argument("--config", metavar="FILE", help="start from a saved config.json instead of a preset")
+    if config_file: parser.add_argument("--config", metavar="FILE", help="start from a saved config.json instead of a preset")
     return parser
 
 # %% ../nbs/00_config.ipynb #f5597419

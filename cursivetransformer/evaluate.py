@@ -138,7 +138,7 @@ def evaluate(
     human = split_words(usable(bank, c), c.seed, c.test_share)[1][:most]
     if len(human) < FEWEST_WORDS: raise CursiveError(f"Hands are compared by {FEWEST_WORDS} held-out words or more, and here are {len(human)}; allow more, or give a larger bank.")
     readers, found, spellings = all_readers(), {}, {}
-    hands = {w.author for w in human} & set(c.authors)
+    hands = {w.author for w in human} & set(model.authors)
     params = GenerationParams(author=hands.pop() if len(hands) == 1 else None)
     def judge(what: str, asked: list, inks: list):
         for who, read in readers.items():

@@ -121,10 +121,10 @@ class Augmentation:
         return cls(SHEAR + SHEAR_WIDTH*shear, 1 + SCALE_WIDTH*x, 1 + SCALE_WIDTH*y, degrees, (mean + width*fraction).clip(0.0, 0.99), DROP)
 
     def __call__(self, word: Word, rng: np.random.Generator | None = None) -> np.ndarray: # (M, 3)
-        "Apply to the ink of one word. What a model wrote is thinned out and set upright already: it is only stretched and turned."
-        shear_by, fraction, drop = (0.0, 0.0, 0.0) if word.page else (self.shear, self.fraction, self.drop)
-        points = rotate(scale(shear(word.points, shear_by), self.scale_x, self.scale_y), self.degrees)
-        return downsample(points, fraction, drop, rng)
+        "Apply to the ink of one word. What a model wrote has all this in it already, and is left as it is."
+        if word.page: return downsample(word.points, 0.0, 0.0, rng)
+        points = rotate(scale(shear(word.points, self.shear), self.scale_x, self.scale_y), self.degrees)
+        return downsample(points, self.fraction, self.drop, rng)
 
 # %% ../nbs/01_ink.ipynb #e55f8de8
 def steps(points: np.ndarray) -> np.ndarray: # (M, 2) dx, dy of the steps drawn with the pen down

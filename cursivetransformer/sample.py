@@ -16,9 +16,10 @@ import dataclasses, itertools, os, textwrap, warnings, zlib
 from pathlib import Path
 import numpy as np
 import torch
+from torch.nn.utils import parametrize
 from .checkpoint import load_checkpoint, one_thread
 from .config import CursiveError, did_you_mean
-from .data import StrokeDataset, load_bank, pad_stack, prepare, sample_rng
+from .data import StrokeDataset, author_number, load_bank, pad_stack, prepare, sample_rng
 from .ink import LINE_START, Augmentation, Word, deslant, offsets_to_strokes, strokes_to_offsets
 from .model import Cache, Transformer
 from .reader import Reader, load_reader
@@ -170,36 +171,37 @@ def decode(
     params: GenerationParams,
 ) -> list: # a group: what `words_of` says
     "Write groups of words in one batch. Raises `CursiveError` if the prompt leaves no room."
-    tokenizer, device = stroke_tokenizer(model.config.tokenizer), model.lm_head.weight.device
-    counts, k = [len(g.words) for g in groups], tokenizer.tokens_per_point
-    grammar = Grammar(tokenizer, max(counts), device)
-    limits = torch.tensor([sum(bound(w, k) + 2 for w in g.words) for g in groups], device=device)
-    token = torch.from_numpy(np.stack([g.prompt for g in groups])).to(device)
-    steps = most_steps(model, groups, int(limits.max()), params)
-    uniform = torch.from_numpy(np.stack([sample_rng(*g.key).random(steps) for g in groups], 1)).to(device)
-    written = torch.full((len(groups), steps), tokenizer.END, device=device)
-    logp = torch.zeros(len(groups), steps, device=device)   # of what is written
-    finished = torch.zeros(len(groups), dtype=torch.bool, device=device)
-    rows = torch.arange(len(groups), device=device)      # which group each row of the batch writes; rows that end leave the batch
-    state, new, chances = grammar.start[torch.tensor(counts, device=device)], [], []
-    author = torch.tensor([g.author for g in groups], device=device)
-    cache = Cache(model, encode_contexts(model, groups).to(device), token.shape[1] + steps, author)
-    for step in range(steps):
-        logits = model.advance(token, cache) + grammar.mask[state]
-        token = choose_tokens(logits, uniform[step], params)[:, None]
-        state = grammar.after[state, token[:, 0]]
-        new.append(token)
-        chances.append(logits.log_softmax(-1).gather(1, token))
-        if len(new) < CHECK_EVERY and step < steps - 1: continue
-        written[rows, step + 1 - len(new):step + 1] = torch.cat(new, 1)
-        logp[rows, step + 1 - len(new):step + 1] = torch.cat(chances, 1)
-        finished[rows], new, chances = state == grammar.DONE, [], []
-        keep = close_up(~finished[rows] & (step + 1 < limits[rows]))
-        if not len(keep): break
-        if len(keep) < len(rows):
-            rows, token, state, uniform = rows[keep], token[keep], state[keep], uniform[:, keep]
-            cache.keep(keep)
-    return [words_of(t, chance, done, g, tokenizer) for t, chance, done, g in zip(written.cpu().numpy(), logp.cpu().numpy(), finished.tolist(), groups)]
+    with model.in_hand(params.author), parametrize.cached():
+        tokenizer, device = stroke_tokenizer(model.config.tokenizer), model.lm_head.weight.device
+        counts, k = [len(g.words) for g in groups], tokenizer.tokens_per_point
+        grammar = Grammar(tokenizer, max(counts), device)
+        limits = torch.tensor([sum(bound(w, k) + 2 for w in g.words) for g in groups], device=device)
+        token = torch.from_numpy(np.stack([g.prompt for g in groups])).to(device)
+        steps = most_steps(model, groups, int(limits.max()), params)
+        uniform = torch.from_numpy(np.stack([sample_rng(*g.key).random(steps) for g in groups], 1)).to(device)
+        written = torch.full((len(groups), steps), tokenizer.END, device=device)
+        logp = torch.zeros(len(groups), steps, device=device)   # of what is written
+        finished = torch.zeros(len(groups), dtype=torch.bool, device=device)
+        rows = torch.arange(len(groups), device=device)      # which group each row of the batch writes; rows that end leave the batch
+        state, new, chances = grammar.start[torch.tensor(counts, device=device)], [], []
+        author = torch.tensor([g.author for g in groups], device=device)
+        cache = Cache(model, encode_contexts(model, groups).to(device), token.shape[1] + steps, author)
+        for step in range(steps):
+            logits = model.advance(token, cache) + grammar.mask[state]
+            token = choose_tokens(logits, uniform[step], params)[:, None]
+            state = grammar.after[state, token[:, 0]]
+            new.append(token)
+            chances.append(logits.log_softmax(-1).gather(1, token))
+            if len(new) < CHECK_EVERY and step < steps - 1: continue
+            written[rows, step + 1 - len(new):step + 1] = torch.cat(new, 1)
+            logp[rows, step + 1 - len(new):step + 1] = torch.cat(chances, 1)
+            finished[rows], new, chances = state == grammar.DONE, [], []
+            keep = close_up(~finished[rows] & (step + 1 < limits[rows]))
+            if not len(keep): break
+            if len(keep) < len(rows):
+                rows, token, state, uniform = rows[keep], token[keep], state[keep], uniform[:, keep]
+                cache.keep(keep)
+        return [words_of(t, chance, done, g, tokenizer) for t, chance, done, g in zip(written.cpu().numpy(), logp.cpu().numpy(), finished.tolist(), groups)]
 
 # %% ../nbs/08_sample.ipynb #3a9a314f
 TRIES = 4        # for a word that runs away; the last one is greedy
@@ -224,10 +226,10 @@ def style_dataset(model: Transformer) -> StrokeDataset:
 def author_of(model: Transformer, name: str | None) -> int: # its place among the model's authors
     "Whose hand is asked for. Raises `CursiveError` for one that the model does not know."
     if name is None: return 0
-    authors = model.config.authors
+    authors = model.authors
     if not authors: raise CursiveError(f"This model does not say whose hand it writes, so '{name}' cannot be chosen; leave the author out.")
     if name not in authors: raise CursiveError(f"This model knows the hand of {', '.join(authors)}, and not of '{name}'.{did_you_mean(name, authors)}")
-    return authors.index(name)
+    return author_number(name, model.config)
 
 def make_group(model: Transformer, words: list, key: tuple, style: Word | None, dataset: StrokeDataset, params: GenerationParams) -> Group:
     "What a row needs to write `words`: the context, and the tokens before."
@@ -563,7 +565,7 @@ def save_samples(
     paths = []
     for i in range(num):
         _, text, author = dataset.sample(i)
-        params = GenerationParams(do_sample=do_sample, author=model.config.authors[author] if model.config.authors else None)
+        params = GenerationParams(do_sample=do_sample, author=model.config.authors[author] if len(model.config.authors) > 1 else None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")                        # a model at the start of its training ends no word
             ink = generate_words(model, text.split(), params, dataset, tries=1)

@@ -79,9 +79,10 @@ class Optimizers:
 
 def make_optimizer(model: Transformer, config: Config) -> Optimizers:
     "AdamW for everything, or Muon for the blocks' matrices and AdamW for the rest. Muon's rate is twice AdamW's."
-    matrices = [p for p in model.transformer.h.parameters() if p.ndim == 2] if config.optimizer == "muon" else []
+    learning = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in model.transformer.h.parameters() if p.ndim == 2 and p.requires_grad] if config.optimizer == "muon" and not config.added_authors else []
     inside = {id(p) for p in matrices}
-    rest = [p for p in model.parameters() if id(p) not in inside]
+    rest = [p for p in learning if id(p) not in inside]
     adamw = torch.optim.AdamW(rest, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True)
     muon = [Muon(matrices, lr=2*config.learning_rate, weight_decay=config.weight_decay)] if matrices else []
     return Optimizers(*muon, adamw)
@@ -156,7 +157,7 @@ def evaluate_words(
     dataset = types.SimpleNamespace(config=c, tokenizer=stroke_tokenizer(c.tokenizer), characters=CharTokenizer(c.alphabet, c.context_block_size))
     bend = Augmentation(fraction=c.downsample_mean)
     limit = c.block_size if c.positions == "learned" else math.inf
-    samples, group = [], []
+    samples, group = {}, []                                         # author: their samples
     def encode(group):
         tokens = dataset.tokenizer.join(prepare([p for _, p in group], dataset.tokenizer, c.start_token))
         return tokens, " ".join(w.text for w, _ in group), author_number(group[0][0].author, c)
@@ -164,10 +165,15 @@ def evaluate_words(
     for word in words:
         one = word, bend(word)
         if group and (len(group) == num_words or word.author != group[0][0].author or not fits(encode(group + [one]))):
-            samples.append(encode(group)); group = []
+            samples.setdefault(group[0][0].author, []).append(encode(group)); group = []
         group.append(one)
         if not fits(encode([one])): raise CursiveError(f"The word '{word.text}' is longer than the model can take; leave it out of the bank.")
-    return score_samples(model, samples + [encode(group)], dataset)
+    samples.setdefault(group[0][0].author, []).append(encode(group))
+    total = Score(0.0, 0, 0)
+    for author, theirs in samples.items():
+        with model.in_hand(author): score = score_samples(model, theirs, dataset)
+        total = Score(total.nats + score.nats, total.tokens + score.tokens, total.points + score.points)
+    return total
 
 # %% ../nbs/09_train.ipynb #597dbcc5
 def set_sizes(
@@ -184,6 +190,8 @@ def set_sizes(
 def adopt_shape(config: Config, model: Transformer) -> Transformer:
     "Give a loaded model the run's config, after putting the model's own shape into it, and room for the config's authors into the model."
     model.add_authors(config.authors)
+    for name in config.added_authors:
+        if name not in model.config.added_authors: model.add_hand(name)
     for f in dataclasses.fields(Config):
         if f.metadata["group"] in ("model", "sizes") or f.name in ("tokenizer", "alphabet"): setattr(config, f.name, getattr(model.config, f.name))
     if config.positions == "learned": config.max_seq_length = min(config.max_seq_length, config.block_size)
@@ -432,7 +440,7 @@ def train_in(team: Team, config: Config) -> Run:
 
     steps, tokens, since = 0, 0, time.perf_counter()               # since the last line of metrics or evaluation
     tracked = config if team.leads else dataclasses.replace(config, wandb_mode="disabled")
-    with StopSignal() as stop, Tracker(tracked, folder, metrics) as tracker, \
+    with StopSignal() as stop, model.in_hand(config.added_authors[-1] if config.added_authors else None), Tracker(tracked, folder, metrics) as tracker, \
          tqdm(total=config.max_steps, initial=step, unit="step", dynamic_ncols=True, desc=str(folder), disable=not team.leads) as bar:
         if team.leads and not config.resume: save_state(folder/"state.pt", model, optimizer, step, best)
         fusing = config.compile and device.type == "cuda" and step < config.max_steps
