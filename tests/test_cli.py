@@ -86,7 +86,7 @@ def test_processes_of_one_machine_take_a_gpu_each(monkeypatch):
 
 @pytest.mark.parametrize("args, says", [
     (["write", "a", "--shards", "1/2"], "--out-dir"), (["write", "a", "--format", "svg"], "--out-dir"), (["write", "a", "--out-dir", "d", "-o", "a.svg"], "leave -o"), (["write", "a", "--out-dir", "d", "--shards", "0/2"], "1/4 to 4/4"),
-    (["write"], "Give a text"), (["write", "a", "--file", "b"], "one of them"), (["write", "5 €"], "'€'"), (["write", " "], "nothing to write"), (["write", "a", "-o", "a.gif"], "svg, png, pdf, json"),
+    (["write"], "Give a text"), (["write", "a", "--file", "b"], "one of them"), (["write", "5 €"], "'€'"), (["write", " "], "nothing to write"), (["write", "a", "-o", "a.bmp"], "svg, png, pdf, json, anim.svg, gif, hpgl, gcode"),
     (["write", "a", "-o", "no/dir/\0"], "ending"), (["write", "--file", "missing.txt"], "missing.txt"), (["write", "a", "--checkpoint", "x.safetensors"], "no checkpoint x.safetensors"),
     (["write", "a", "--temperature", "0"], "temperature"), (["write", "a", "--width", "-1"], "width"), (["write", "a", "--seed", "-1"], "seed"), (["write", "--respell", "1"], "belong together"), (["write", "a", "--respell", "1", "--from", "a.json"], "leave the text out"), (["write", "a", "--slant", "nan"], "slant"), (["write", "a", "--temperature", "inf"], "temperature"),
     (["write", "a", "--checkpoint", "c" * 5000], "no checkpoint"),
