@@ -343,7 +343,7 @@ def hpgl_writer(file, margin: float = 0.2, **_):
     "As `svg_writer`, into a binary file: HPGL for the middle of the smallest paper that holds the page. Raises `CursiveError` for a page larger than A3."
     vpype, words = need_vpype(), []
     yield words.extend
-    page, device, out = plotter_page(words, margin), need_vpype().config_manager.get_plotter_config(PLOTTER), io.StringIO()
+    page, device, out = plotter_page(words, margin), vpype.config_manager.get_plotter_config(PLOTTER), io.StringIO()
     for paper, upright in itertools.product(PAPERS, (True, False)):
         c = device.paper_config(paper)
         room = np.array([c.x_range[1], c.y_range[1]])*device.plotter_unit_length
@@ -403,7 +403,9 @@ class Format:
     writer: typing.Callable # from a binary file, `margin`, `linewidth` and `color` to a context: a function that takes placed `Word`s, a line at a time
     about: str # what it is
 
-def in_bytes(writer): return lambda file, **style: writer(lambda piece: file.write(piece.encode()), **style)
+def in_bytes(writer):
+    "A writer of text as one into a binary file."
+    return lambda file, **style: writer(lambda piece: file.write(piece.encode()), **style)
 
 # By the end of a file's name.
 FORMATS = {

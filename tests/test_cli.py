@@ -17,9 +17,9 @@ def paths(folder): return sorted(p.name for p in folder.iterdir())
 
 
 def test_writes_every_kind_of_file(cursive, tmp_path):
-    done = cursive("write", "Sing, O goddess", "-o", "a.svg", "-o", "a.png", "-o", "a.pdf", "-o", "a.json")
+    done = cursive("write", "Sing, O goddess", "-o", "a.svg", "-o", "a.png", "-o", "a.pdf", "-o", "a.json", "-o", "a.anim.svg", "-o", "a.gif", "-o", "a.hpgl", "-o", "a.gcode")
     assert done.returncode == 0 and done.stdout == "", done.stderr
-    assert paths(tmp_path) == ["a.json", "a.pdf", "a.png", "a.svg"]
+    assert paths(tmp_path) == ["a.anim.svg", "a.gcode", "a.gif", "a.hpgl", "a.json", "a.pdf", "a.png", "a.svg"]
     ET.parse(tmp_path / "a.svg")
     words = load_bank(str(tmp_path / "a.json")).words
     assert [w.text for w in words] == ["Sing,", "O", "goddess"] and all(w.page for w in words)
