@@ -7,6 +7,7 @@ _HOME = {
     "render": "page_bytes plot_strokes plot_words save_page to_svg",
     "tokenizer": "CharTokenizer fold stroke_tokenizer",
     "data": "StrokeDataset create_datasets load_bank",
+    "wordbank": "Prompts cover little_words make_words save_words words_of_text",
     "model": "Transformer",
     "checkpoint": "load_checkpoint save_model",
     "reader": "Reader legibility load_reader read",

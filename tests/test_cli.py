@@ -182,7 +182,7 @@ def test_bench_prints_the_plain_way_ours_and_the_floor(cursive):
         assert times == pytest.approx(plain / ours, abs=0.06, rel=0.01) and (what == "200 samples ready" or "x above it" in row)
 
 
-@pytest.mark.parametrize("command", [[], ["write"], ["train"], ["eval"], ["data"], ["bench", "data"]], ids=str)
+@pytest.mark.parametrize("command", [[], ["write"], ["train"], ["eval"], ["data"], ["wordbank"], ["bench", "data"]], ids=str)
 def test_help_is_readable(cursive, command):
     done = cursive(*command, "--help")
     assert done.returncode == 0 and "usage: cursive" in done.stdout and max(map(len, done.stdout.splitlines())) < 200
