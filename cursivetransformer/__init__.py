@@ -15,6 +15,8 @@ _HOME = {
     "bulk": "write_bulk",
     "train": "evaluate_words get_checkpoint launch",
     "reader_train": "reader_config train_reader",
+    "form": "ConfigForm form_view",
+    "live": "train_live",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = [*_MODULE, "__version__"]
