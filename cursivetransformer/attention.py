@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'LIMIT', 'TONE', 'LETTERS', 'FLOOR', 'watching', 'Call', 'Captured', 'capture', 'Trace', 'trace_of',
-           'trace_words', 'batch_of', 'replay', 'toned', 'colour', 'heat', 'plot_cross', 'plot_heads', 'pooled',
-           'square', 'plot_self', 'monotonic_path', 'Alignment', 'align_strokes', 'pointers', 'plot_alignment',
-           'plot_attended', 'Picture', 'animate', 'runs', 'entropy', 'plot_entropy', 'check_heads', 'changed',
-           'head_off', 'uniform', 'without_characters', 'patched', 'alone', 'Effect', 'effect', 'plot_effect',
-           'letter_places', 'traced_places', 'letter_share', 'HeadRow', 'Ranking', 'rank_heads', 'induction_scores',
-           'plot_induction', 'auc', 'misspelled', 'least_coverage', 'coverage_auc']
+           'trace_words', 'batch_of', 'replay', 'trace_ink', 'toned', 'colour', 'heat', 'plot_cross', 'plot_heads',
+           'pooled', 'square', 'plot_self', 'monotonic_path', 'Alignment', 'align_strokes', 'pointers',
+           'plot_alignment', 'plot_attended', 'Picture', 'animate', 'runs', 'entropy', 'plot_entropy', 'chosen',
+           'changed', 'head_off', 'uniform', 'without_characters', 'patched', 'alone', 'Effect', 'effect',
+           'plot_effect', 'letter_places', 'traced_places', 'letter_share', 'HeadRow', 'Ranking', 'rank_heads',
+           'induction_scores', 'plot_induction', 'auc', 'misspelled', 'least_coverage', 'coverage_auc']
 
 # %% ../nbs/10_attention.ipynb #att00003
 import contextlib, dataclasses, functools, inspect, weakref
@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 from .config import CursiveError
-from .data import StrokeDataset, input_and_target, pad_stack, sample_rng
-from .ink import LINE_START, strokes
+from .data import StrokeDataset, input_and_target, pad_stack, prepare, sample_rng
+from .ink import LINE_START, Augmentation, strokes
 from .model import Transformer
 from .reader import SPACING, STRIDE, Reader, compare, load_reader
 from .render import plot_strokes
@@ -33,10 +33,12 @@ def watching(
     model: Transformer,
     kind: str, # one of `KINDS`
     watch, # a function of (layer, weights, mask); the rest as for `cursivetransformer.model.watched`
+    layers: set | None = None, # to watch; all if None
 ):
     "Within `with`, all weights of a kind pass through `watch`. Raises `CursiveError` for a kind there is none of."
     if kind not in KINDS: raise CursiveError(f"Attention is one of {' and '.join(KINDS)}, not {kind!r}.")
-    pairs = [(block.cross_attn if kind == "cross" else block.attn, functools.partial(watch, layer)) for layer, block in enumerate(model.transformer.h)]
+    pairs = [(block.cross_attn if kind == "cross" else block.attn, functools.partial(watch, layer))
+             for layer, block in enumerate(model.transformer.h) if layers is None or layer in layers]
     for attention, w in pairs: attention.watchers += (w,)
     try: yield
     finally:
@@ -215,6 +217,17 @@ def replay(
         nats.append((losses.sum(1)/(y != model.pad).sum(1)).cpu())
     return out, torch.cat(nats).numpy()
 
+def trace_ink(
+    model: Transformer,
+    words: list, # of `Word`
+    kinds: tuple = ("cross",), # of attention to keep
+) -> list: # of `Trace`, one a word
+    "The attention to somebody's own ink, thinned out as the model's is."
+    c, tokenizer = model.config, stroke_tokenizer(model.config.tokenizer)
+    start, bend = [tokenizer.END]*c.start_token, Augmentation(fraction=c.downsample_mean)
+    tokens = [np.concatenate([start, *prepare([bend(w.points)], tokenizer, c.start_token)]).astype(int) for w in words]
+    return replay(model, [Trace(w.text, t, tokenizer) for w, t in zip(words, tokens)], kinds=kinds)[0]
+
 # %% ../nbs/10_attention.ipynb #att00031
 TONE = "#7d838c"
 LETTERS = "#e4572e", "#2e86de", "#3ba55d", "#a55eea", "#d19a00", "#17a2a2", "#e056a0"  # of neighbouring characters
@@ -260,7 +273,7 @@ def plot_heads(
     trace: Trace,
     kind: str = "cross", # one of `KINDS`
 ) -> tuple: # (figure, axes)
-    "All layers (rows) and heads (columns) beside each other."
+    "All layers (rows) and heads (columns) beside each other: `layer.head`."
     import matplotlib.pyplot as plt
     maps = trace.cross_attention if kind == "cross" else trace.self_attention
     layers, heads = maps.shape[:2]
@@ -268,6 +281,7 @@ def plot_heads(
     for (layer, head), ax in np.ndenumerate(axes):
         if kind == "cross": heat(ax, trace.looks([(layer, head)]), trace.text, f"{layer}.{head}")
         else: square(ax, pooled(maps[layer, head], trace.tokenizer.tokens_per_point), f"{layer}.{head}")
+    fig.supxlabel("points, in the order drawn" if kind == "cross" else "points looked at; a row for each point that looks", fontsize=8)
     return fig, axes
 
 # %% ../nbs/10_attention.ipynb #att00034
@@ -447,7 +461,7 @@ def plot_entropy(
 ) -> tuple: # (figure, axes)
     "A table of all heads' entropies: cross-attention on the left, self-attention on the right."
     import matplotlib.pyplot as plt
-    fig, axes = plt.subplots(1, 2, figsize=(5, 2.2), layout="constrained")
+    fig, axes = plt.subplots(1, 2, figsize=(4, 2.2), layout="constrained")
     for ax, kind in zip(axes, KINDS):
         table = entropy(traces, kind)
         ax.imshow(table, cmap="magma", vmin=0, vmax=1)
@@ -457,21 +471,19 @@ def plot_entropy(
     return fig, axes
 
 # %% ../nbs/10_attention.ipynb #att00071
-def check_heads(model: Transformer, heads: list):
-    "Raise `CursiveError` unless there are such heads."
+def chosen(model: Transformer, heads: list) -> torch.Tensor: # (layers, heads) of bool
+    "Which heads are meant by (layer, head) each. Raises `CursiveError` for one there is none of."
     layers, count = model.config.n_layer, model.config.n_ctx_head
     wrong = [f"{layer}.{head}" for layer, head in heads if not (0 <= layer < layers and 0 <= head < count)]
     if wrong: raise CursiveError(f"There is no head {wrong[0]}: this model has {layers} layers of {count} heads, counted from 0.")
+    return torch.tensor([[(layer, head) in {tuple(h) for h in heads} for head in range(count)] for layer in range(layers)], device=model.lm_head.weight.device)
 
 @contextlib.contextmanager
 def changed(model: Transformer, heads: list, kind: str, change): # a function of (weights, mask)
     "Within `with`, heads' weights are what `change` makes of them."
-    check_heads(model, heads)
-    def watch(layer, weights, mask):
-        mine = torch.tensor([(layer, h) in heads for h in range(weights.shape[1])], device=weights.device)
-        return torch.where(mine[:, None, None], change(weights, mask), weights)
-    heads = {tuple(h) for h in heads}
-    with watching(model, kind, watch): yield
+    mine = chosen(model, heads)
+    def watch(layer, weights, mask): return torch.where(mine[layer][:, None, None], change(weights, mask), weights)
+    with watching(model, kind, watch, {layer for layer, _ in heads}): yield
 
 def head_off(
     model: Transformer,
@@ -506,19 +518,19 @@ def patched(
     heads: list | None = None, # (layer, head) of cross-attention; all if None
 ):
     "Within `with`, these heads read `text`, whatever the others read. Raises `CursiveError` for a head there is none of, and for a text of another length."
-    c, dim = model.config, model.config.n_embd//model.config.n_ctx_head
-    heads = list(np.ndindex(c.n_layer, c.n_ctx_head)) if heads is None else heads
-    check_heads(model, heads)
+    c = model.config
+    mine = chosen(model, list(np.ndindex(c.n_layer, c.n_ctx_head)) if heads is None else heads)
+    mine = mine.repeat_interleave(c.n_embd//c.n_ctx_head, 1).repeat(1, 2)                 # (layers, 2*n_embd): their part of keys and values
     ids = CharTokenizer(c.alphabet).encode(text)
-    ids = pad_stack([ids], len(ids) if c.mask_context else c.context_block_size, CharTokenizer.PAD).to(model.lm_head.weight.device)
+    ids = pad_stack([ids], len(ids) if c.mask_context else max(len(ids), c.context_block_size), CharTokenizer.PAD).to(mine.device)
     def hook(own, theirs, module, args, out):
-        if out.shape[1] != theirs.shape[1]: raise CursiveError(f"{text!r} has {theirs.shape[1]} characters and the text to write {out.shape[1]}; patch with one that is as long.")
+        if not c.mask_context: theirs = theirs[:, :out.shape[1]]                              # padding is part of the text there
+        if out.shape[1] != theirs.shape[1]: raise CursiveError(f"{text!r} has {len(text)} characters and the text to write {out.shape[1]}; patch with one that is as long.")
         return torch.where(own, theirs, out)
     with contextlib.ExitStack() as stack:
-        for layer, block in enumerate(model.transformer.h):
-            mine = torch.tensor([(layer, h) in heads for h in range(c.n_ctx_head)], device=ids.device).repeat_interleave(dim).repeat(2)
+        for own, block in zip(mine, model.transformer.h):
             with torch.no_grad(): theirs = block.cross_attn.c_attn_kv(model.embed_context(ids))
-            stack.callback(block.cross_attn.c_attn_kv.register_forward_hook(functools.partial(hook, mine, theirs)).remove)
+            stack.callback(block.cross_attn.c_attn_kv.register_forward_hook(functools.partial(hook, own, theirs)).remove)
         yield
 
 # %% ../nbs/10_attention.ipynb #att00081
