@@ -74,10 +74,10 @@ def test_captured_weights_give_what_the_fused_path_gives(options):
         (x, *_), out = fused["self", layer]
         values = block.attn.c_attn(x).split(x.shape[-1], 2)[2].view(*x.shape[:2], block.attn.n_head, -1)
         (_, (_, v), *_), crossed = fused["cross", layer]
-        for kind, module, given, answer in ("self", block.attn, values.transpose(1, 2), out), ("cross", block.cross_attn, v, crossed):
+        for kind, module, valued, answer in ("self", block.attn, values.transpose(1, 2), out), ("cross", block.cross_attn, v, crossed):
             weights = att.calls[0].join((kind, layer)).transpose(1, 2)
             assert torch.allclose(weights.sum(-1), torch.ones(()).double())
-            torch.testing.assert_close(module.c_proj((weights @ given).transpose(1, 2).reshape(x.shape)), answer, atol=1e-10, rtol=0)
+            torch.testing.assert_close(module.c_proj((weights @ valued).transpose(1, 2).reshape(x.shape)), answer, atol=1e-10, rtol=0)
 
 
 def test_the_bundled_model_is_not_disturbed(default):
