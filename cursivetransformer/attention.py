@@ -6,10 +6,10 @@
 __all__ = ['KINDS', 'LIMIT', 'SELF_ROWS', 'TONE', 'LETTERS', 'FLOOR', 'watching', 'Call', 'Captured', 'capture', 'Trace',
            'trace_of', 'trace_words', 'batch_of', 'replay', 'trace_ink', 'toned', 'colour', 'heat', 'plot_cross',
            'plot_heads', 'pooled', 'square', 'plot_self', 'monotonic_path', 'Alignment', 'align_strokes', 'pointers',
-           'plot_alignment', 'plot_attended', 'Picture', 'animate', 'runs', 'entropy', 'plot_entropy', 'chosen',
-           'changed', 'head_off', 'uniform', 'without_characters', 'patched', 'alone', 'Effect', 'effect',
-           'plot_effect', 'letter_places', 'traced_places', 'letter_share', 'HeadRow', 'Ranking', 'rank_heads',
-           'induction_scores', 'plot_induction', 'auc', 'misspelled', 'least_coverage', 'coverage_auc']
+           'plot_alignment', 'curve_steps', 'plot_attended', 'Picture', 'animate', 'runs', 'entropy', 'plot_entropy',
+           'chosen', 'changed', 'head_off', 'head_uniform', 'without_characters', 'head_patched', 'alone', 'Effect',
+           'effect', 'plot_effect', 'letter_places', 'traced_places', 'letter_share', 'HeadRow', 'Ranking',
+           'rank_heads', 'induction_scores', 'plot_induction', 'auc', 'misspelled', 'least_coverage', 'coverage_auc']
 
 # %% ../nbs/10_attention.ipynb #att00003
 import contextlib, dataclasses, functools, inspect, weakref
@@ -21,7 +21,7 @@ from .data import StrokeDataset, input_and_target, pad_stack, prepare, sample_rn
 from .ink import LINE_START, Augmentation, strokes
 from .model import Transformer
 from .reader import SPACING, STRIDE, Reader, compare, load_reader
-from .render import plot_strokes
+from .render import bezier, plot_strokes
 from .sample import BATCH_ROWS, GenerationParams, decode, make_group, reach, style_dataset, style_word
 from .tokenizer import CharTokenizer, StrokeTokenizer, stroke_tokenizer
 
@@ -384,6 +384,14 @@ def plot_alignment(
     return fig, (left, right)
 
 # %% ../nbs/10_attention.ipynb #att00051
+def curve_steps(ink: np.ndarray) -> np.ndarray: # (N, 3) to (N, 4, 2): a start, two control points, an end
+    "The Bézier segment that leads to each point; NaN where the pen was in the air."
+    out, down = np.full((len(ink), 4, 2), np.nan), np.flatnonzero(ink[:, 2] != 0)
+    for stroke in np.split(down, np.flatnonzero(np.diff(down) > 1) + 1):
+        curve = bezier(ink[stroke, :2])
+        out[stroke[1:], 0], out[stroke[1:], 1:] = curve[:-1:3], curve[1:].reshape(-1, 3, 2)
+    return out
+
 @toned
 def plot_attended(
     trace: Trace,
@@ -393,12 +401,12 @@ def plot_attended(
     "Ink in the colour of the character attended; the text in the same colours above it."
     import matplotlib.pyplot as plt
     from matplotlib.collections import LineCollection
-    ink, most = trace.ink, trace.looks(heads).argmax(1)
-    width = float(np.ptp(ink[:, 0]))
+    curves, most = curve_steps(trace.ink), trace.looks(heads).argmax(1)
+    drawn, width = np.isfinite(curves[:, 0, 0]), float(np.ptp(trace.ink[:, 0]))
+    t = np.linspace(0, 1, 6)[:, None]
+    weights = np.hstack([(1 - t)**3, 3*t*(1 - t)**2, 3*t**2*(1 - t), t**3])
     if ax is None: _, ax = plt.subplots(figsize=(min(7.5, 1 + 3*width), 1.8), layout="constrained")
-    drawn = (ink[1:, 2] != 0) & (ink[:-1, 2] != 0)
-    steps = np.stack([ink[:-1, :2], ink[1:, :2]], 1)[drawn]
-    ax.add_collection(LineCollection(steps, colors=[colour(c) for c in most[1:][drawn]], lw=2.2, capstyle="round"))
+    ax.add_collection(LineCollection(weights @ curves[drawn], colors=[colour(c) for c in most[drawn]], lw=2.2, capstyle="round"))
     ax.autoscale(); ax.invert_yaxis(); ax.set_aspect("equal"); ax.axis("off")
     for i, c in enumerate(trace.text):
         ax.text((i + 0.5)/len(trace.text), 1.0, c, color=colour(i), fontsize=13, ha="center", va="bottom", transform=ax.transAxes)
@@ -417,6 +425,7 @@ def animate(
     "The pen writing, each step in the colour of the letter attended, and the letters lit by the attention they get. An animated SVG."
     from xml.sax.saxutils import escape
     ink, looks = trace.ink*[100, 100, 1], trace.looks(heads)[:, :len(trace.text)]
+    curves = curve_steps(ink)
     (left, top), (right, bottom) = ink[:, :2].min(0), ink[:, :2].max(0)
     n, most, total = len(ink), looks.argmax(1), seconds + 1.5
     at = np.arange(n)/max(1, n - 1)*seconds/total                          # when the pen is at each point, as a share of the whole
@@ -424,21 +433,21 @@ def animate(
     clock = f'dur="{total}s" repeatCount="indefinite"'
     when = ";".join(f"{t:.3f}" for t in at) + ";1"
     timed = lambda name, values: f'<animate attributeName="{name}" {clock} keyTimes="{when}" values="{";".join([*values, values[-1]])}"/>'
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left - 6:.1f} {top - 34:.1f} {wide + 12:.1f} {bottom - top + 42:.1f}" width="{min(700, 4*wide):.0f}" fill="none" stroke-linecap="round">',
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left - 6:.1f} {top - 34:.1f} {wide + 12:.1f} {bottom - top + 42:.1f}" width="{min(700, 4*wide):.0f}" fill="none" stroke-linecap="round" stroke-linejoin="round">',
            f'<title>{escape(trace.text)}</title><g font-family="sans-serif" font-size="16" text-anchor="middle">']
     for i, c in enumerate(trace.text):
         out.append(f'<text x="{left + wide*(i + 0.5)/len(trace.text):.1f}" y="{top - 16:.1f}" fill="{colour(i)}" opacity="0.3">{escape(c)}{timed("opacity", [f"{0.3 + 0.7*w:.2f}" for w in looks[:, i]])}</text>')
-    out.append('</g><g stroke-width="2">')
-    for a, b in runs(ink, most):
-        way = " ".join(f"{x:.1f} {y:.1f}" for x, y in ink[a:b + 1, :2])
-        out.append(f'<polyline points="{way}" stroke="{colour(most[b])}" pathLength="1" stroke-dasharray="1 1"><animate attributeName="stroke-dashoffset" {clock} '
-                   f'keyTimes="0;{at[a]:.4f};{at[b]:.4f};1" values="1;1;0;0"/></polyline>')
+    out.append('</g><g stroke-width="1.6">')
+    for a, b in runs(curves, most):
+        way = " ".join(f"{x:.1f} {y:.1f}" for x, y in curves[a + 1:b + 1, 1:].reshape(-1, 2))
+        out.append(f'<path d="M{ink[a, 0]:.1f} {ink[a, 1]:.1f}C{way}" stroke="{colour(most[b])}" pathLength="1" stroke-dasharray="1 1"><animate attributeName="stroke-dashoffset" {clock} '
+                   f'keyTimes="0;{at[a]:.4f};{at[b]:.4f};1" values="1;1;0;0"/></path>')
     out.append(f'</g><circle r="2.2" fill="{TONE}">{timed("cx", [f"{x:.1f}" for x in ink[:, 0]])}{timed("cy", [f"{y:.1f}" for y in ink[:, 1]])}</circle></svg>')
     return Picture("".join(out))
 
-def runs(ink: np.ndarray, most: np.ndarray) -> list: # of (first, last) points
-    "Stretches of ink drawn without lifting the pen that lead to points with the same character."
-    drawn = np.flatnonzero((ink[1:, 2] != 0) & (ink[:-1, 2] != 0)) + 1           # points that a drawn step leads to
+def runs(curves: np.ndarray, most: np.ndarray) -> list: # of (first, last) points
+    "Stretches drawn without lifting the pen, (N, 4, 2) of `curve_steps`, that lead to points with the same character, (N,)."
+    drawn = np.flatnonzero(np.isfinite(curves[:, 0, 0]))           # points that a drawn step leads to
     new = np.diff(drawn, prepend=-1) > 1
     new |= np.diff(most[drawn], prepend=-1) != 0
     first = np.flatnonzero(new)
@@ -496,7 +505,7 @@ def head_off(
     "Within `with`, these heads add nothing. Raises `CursiveError` for a head there is none of."
     return changed(model, heads, kind, lambda weights, mask: torch.zeros_like(weights))
 
-def uniform(
+def head_uniform(
     model: Transformer,
     heads: list, # of (layer, head)
     kind: str = "cross", # one of `KINDS`
@@ -515,7 +524,7 @@ def without_characters(model: Transformer):
     finally: hook.remove()
 
 @contextlib.contextmanager
-def patched(
+def head_patched(
     model: Transformer,
     text: str, # as long as what will be written, where the model masks padding
     heads: list | None = None, # (layer, head) of cross-attention; all if None
@@ -734,21 +743,20 @@ def least_coverage(trace: Trace, heads: tuple | None = None) -> float:
 
 def coverage_auc(
     model: Transformer,
-    written: list, # of `Trace`, with cross-attention
+    written: list, # of `Trace`
     heads: tuple | None = None, # (layer, head); those that point best if None
     reader: Reader | None = None, # the bundled one if None
-    seed: int = 0,
+    seed: int = 0, # of the faults
 ) -> dict: # fault: (AUC of coverage, AUC of surprise, how many wrong)
     "Do coverage and surprise tell wrong from right? Faults in the text, for words that the reader reads as asked; and 'ink', the words that it does not."
-    reader, heads = reader or load_reader(), heads or pointers(written)
-    said, _ = reader.judge(alone(written))
-    scores = lambda traces, nats: (np.array([least_coverage(t, heads) for t in traces]), -nats)
-    right = np.array([s == t.text for s, t in zip(said, written)])
-    good = [t for t, r in zip(written, right) if r and len(set(t.text)) > 1]
-    asked, out = scores(*replay(model, good)), {}
-    faults = [misspelled(t.text, sample_rng(seed, i)) for i, t in enumerate(good)]
+    said, _ = (reader or load_reader()).judge(alone(written))
+    seen, nats = replay(model, written)
+    heads = heads or pointers(seen)
+    scores = lambda traces, nats: np.array([[least_coverage(t, heads) for t in traces], -nats])
+    right, asked = np.array([s == t.text for s, t in zip(said, written)]), scores(seen, nats)
+    good = [i for i, t in enumerate(written) if right[i] and len(set(t.text)) > 1]
+    faults, out = [misspelled(written[i].text, sample_rng(seed, n)) for n, i in enumerate(good)], {}
     for fault in faults[0] if faults else ():
-        found = scores(*replay(model, good, [f[fault] for f in faults]))
-        out[fault] = *(auc(a, b) for a, b in zip(found, asked)), len(good)
-    all_ = scores(*replay(model, written))
-    return {**out, "ink": (*(auc(s[~right], s[right]) for s in all_), int((~right).sum()))}
+        found = scores(*replay(model, [written[i] for i in good], [f[fault] for f in faults]))
+        out[fault] = *map(auc, found, asked[:, good]), len(good)
+    return {**out, "ink": (*map(auc, asked[:, ~right], asked[:, right]), int((~right).sum()))}
