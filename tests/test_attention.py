@@ -409,6 +409,10 @@ def test_pictures_show_what_was_captured(default):
     fig, axes = plot_entropy([trace])
     assert [t.get_text() for t in axes[0].texts] == [f"{v:.2f}" for v in entropy([trace]).ravel()]
     fig, ax = plot_induction(np.eye(3), np.zeros((3, 3)))
+    for number in plt.get_fignums():                              # a notebook puts a light card behind a picture with dark labels only, and a dark one behind light ones
+        labels = [t.get_color() for a in plt.figure(number).axes for axis in (a.xaxis, a.yaxis) for t in axis.get_ticklabels()]
+        lights = {bool(np.dot(plt.matplotlib.colors.to_rgb(c), (0.299, 0.587, 0.114)) > 0.5) for c in labels}
+        assert lights == {False, True}
     assert len(ax.patches) == 18 and [t.get_text() for t in ax.get_xticklabels()][:4] == ["0.0", "0.1", "0.2", "1.0"]
     plt.close("all")
 
