@@ -99,7 +99,7 @@ def capture(
 ):
     """Within `with capture(model) as att:`, keep the attention of every layer and head, whether the model is called or words are written. What the model
     computes stays the same. Keeping more than `limit` raises `CursiveError`, before it is kept: `self` takes heads*T*T weights a row and layer, `cross` heads*T*characters.
-    Of what is not kept, no more than one layer's weights are in memory at a time."""
+    Of what is not kept, no more than one layer's weights are in memory at a time, unless gradients are wanted."""
     att, advance = Captured(model, rows, limit), model.advance
     def called(module, args, kwargs):
         given = inspect.signature(module.forward).bind(*args, **kwargs).arguments
