@@ -15,6 +15,8 @@ _HOME = {
     "bulk": "write_bulk",
     "train": "evaluate_words get_checkpoint launch",
     "reader_train": "reader_config train_reader",
+    "attention": "Trace align_strokes animate capture coverage_auc effect entropy head_off head_patched head_uniform induction_scores letter_share plot_alignment plot_attended plot_cross "
+                 "plot_effect plot_entropy plot_heads plot_induction plot_self pointers rank_heads replay trace_ink trace_words without_characters",
     "form": "ConfigForm form_view",
     "live": "train_live",
 }

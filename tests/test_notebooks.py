@@ -1,6 +1,7 @@
 """Every notebook runs top to bottom, in a process of its own, and leaves nothing but its package behind."""
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -27,5 +28,6 @@ def test_committed_outputs_are_for_readers(path):
     assert all(len(json.dumps(o)) < 1_000_000 for o in outputs) and "site-packages" not in json.dumps(outputs)
 
 
-def test_there_are_notebooks():
-    assert {p.stem for p in NOTEBOOKS} >= {"00_config", "01_ink", "02_render", "03_tokenizer", "04_data", "04c_wordbank", "05_model", "05b_tracking", "05c_runs", "06_checkpoint", "08_sample", "09_train", "11e_form", "11f_live", "12_cli", "compare", "train"}
+def test_the_readme_lists_every_notebook():
+    linked = set(re.findall(r"\]\((nbs/[^)]+\.ipynb)\)", (ROOT / "README.md").read_text()))
+    assert len(linked) > 20 and linked == {p.relative_to(ROOT).as_posix() for p in NOTEBOOKS}
