@@ -230,7 +230,7 @@ def trace_ink(
     "The attention to somebody's own ink, thinned out as the model's is."
     c, tokenizer = model.config, stroke_tokenizer(model.config.tokenizer)
     start, bend = [tokenizer.END]*c.start_token, Augmentation(fraction=c.downsample_mean)
-    tokens = [np.concatenate([start, *prepare([bend(w.points)], tokenizer, c.start_token)]).astype(int) for w in words]
+    tokens = [np.concatenate([start, *prepare([bend(w)], tokenizer, c.start_token)]).astype(int) for w in words]
     return replay(model, [Trace(w.text, t, tokenizer) for w, t in zip(words, tokens)], kinds=kinds)[0]
 
 # %% ../nbs/10_attention.ipynb #att00031
@@ -544,7 +544,7 @@ def head_patched(
         return torch.where(own, theirs, out)
     with contextlib.ExitStack() as stack:
         for own, block in zip(mine, model.transformer.h):
-            with torch.no_grad(): theirs = block.cross_attn.c_attn_kv(model.embed_context(ids))
+            with torch.no_grad(): theirs = block.cross_attn.c_attn_kv(model.embed_context(ids) + model.hand(ids))
             stack.callback(block.cross_attn.c_attn_kv.register_forward_hook(functools.partial(hook, own, theirs)).remove)
         yield
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
-from .config import Config, ConfigError, check_shape
+from .config import Config, ConfigError, check_shape, did_you_mean
 from .tokenizer import CharTokenizer, stroke_tokenizer
 
 # %% ../nbs/05_model.ipynb #8e80a2da
@@ -42,12 +42,12 @@ def rotate(
 class Cache:
     "What a batch of rows that are written together need not compute again: keys and values of the tokens so far, and what is known of the characters."
 
-    def __init__(self, model, context: torch.Tensor, room: int, author: torch.Tensor | None = None):
-        "Empty, with room for so many stroke tokens, beside the characters `context` (B, characters), in the hands `author` (B,)."
+    def __init__(self, model, context: torch.Tensor, room: int):
+        "Empty, with room for so many stroke tokens, beside the characters `context` (B, characters), in the hand that the model has."
         c, weight = model.config, model.lm_head.weight
         dim = c.n_embd//c.n_ctx_head
         self.kv = weight.new_empty(c.n_layer, len(context), 2*c.n_ctx_head, room, dim)   # keys' heads, then values' heads
-        self.hand = model.hand(context, author)
+        self.hand = model.hand(context)
         characters, mask = model.embed_context(context) + self.hand, model.context_mask(context)
         self.cross = [block.cross_attn.fold(characters, mask) for block in model.transformer.h]
         self.turn = turning(room, dim, c.n_ctx_head, weight.device) if c.positions == "rotary" else None
@@ -207,6 +207,7 @@ class Transformer(nn.Module):
         sizes = dict(vocab_size=c.vocab_size, block_size=c.block_size, context_vocab_size=c.context_vocab_size, context_block_size=c.context_block_size)
         if None in sizes.values(): raise ConfigError(f"The model's sizes are not known yet: set {', '.join(k for k, v in sizes.items() if v is None)}.")
         check_shape(c)
+        self.chosen = 0                                                  # which of the authors that were learned together writes
         self.pad = stroke_tokenizer(c.tokenizer).PAD
         self.transformer = nn.ModuleDict(dict(
             wte=nn.Embedding(c.vocab_size, c.n_embd),
@@ -231,9 +232,9 @@ class Transformer(nn.Module):
 
     def hand(self, context, author=None):
         """What is added to every stroke token and character so that the model knows whose hand it writes: (B, 1, n_embd), for contexts (B, S) and numbers
-        of authors (B,), by default the first. Models of one author add nothing."""
+        of authors (B,), by default the one chosen by `in_hand`. Models of one author add nothing."""
         if len(self.config.authors) < 2: return self.lm_head.weight.new_zeros(len(context), 1, 1)
-        return self.transformer.wae(torch.zeros_like(context[:, 0]) if author is None else author)[:, None]
+        return self.transformer.wae(torch.full_like(context[:, 0], self.chosen) if author is None else author)[:, None]
 
     authors = property(lambda self: (*self.config.authors, *self.config.added_authors))   # names of all hands it writes
 
@@ -258,13 +259,18 @@ class Transformer(nn.Module):
 
     @contextlib.contextmanager
     def in_hand(self, author: str | None):
-        "Within `with`, the model writes like this author, if that is one of its `authors`."
-        before, added = [c.chosen for c in self.changes()], self.config.added_authors
-        if author in self.authors:
-            for c in self.changes(): c.chosen = added.index(author) if author in added else None
+        "Within `with`, the model writes like this one of its `authors`; like the one chosen before if None. Raises `ConfigError` for one that it does not know."
+        c, changes = self.config, self.changes()
+        before = self.chosen, [change.chosen for change in changes]
+        if author is not None:
+            if not self.authors: raise ConfigError(f"This model does not say whose hand it writes, so '{author}' cannot be chosen; leave the author out.")
+            if author not in self.authors: raise ConfigError(f"This model knows the hand of {', '.join(self.authors)}, and not of '{author}'.{did_you_mean(author, self.authors)}")
+            self.chosen = c.authors.index(author) if author in c.authors else 0
+            for change in changes: change.chosen = c.added_authors.index(author) if author in c.added_authors else None
         try: yield
         finally:
-            for c, chosen in zip(self.changes(), before): c.chosen = chosen
+            self.chosen = before[0]
+            for change, chosen in zip(changes, before[1]): change.chosen = chosen
 
     def add_authors(self, names: tuple):
         "Make room for the hands of these authors, if they are new. A new hand begins as the mean of those that are there; the old ones stay what they are."
@@ -290,7 +296,7 @@ def _forward(self: Transformer,
     idx: torch.Tensor, # (B, T) stroke tokens
     context: torch.Tensor, # (B, S) characters, 0 is padding
     targets: torch.Tensor | None = None, # (B, T) next tokens; PAD does not count
-    author: torch.Tensor | None = None, # (B,) whose hand, a number in `config.authors`; the first's if None
+    author: torch.Tensor | None = None, # (B,) whose hand, a number in `config.authors`; the one chosen by `in_hand` if None
 ) -> tuple: # logits (B, T, vocab_size); loss, the mean over targets that are not PAD, or None
     "Predict the token after each token. Raises `ConfigError` where learned positions run out."
     if self.config.positions == "learned" and idx.shape[1] > self.config.block_size:

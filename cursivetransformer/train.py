@@ -171,7 +171,7 @@ def evaluate_words(
     samples.setdefault(group[0][0].author, []).append(encode(group))
     total = Score(0.0, 0, 0)
     for author, theirs in samples.items():
-        with model.in_hand(author): score = score_samples(model, theirs, dataset)
+        with model.in_hand(author if author in model.authors else None): score = score_samples(model, theirs, dataset)
         total = Score(total.nats + score.nats, total.tokens + score.tokens, total.points + score.points)
     return total
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils import parametrize
 
 from cursivetransformer.checkpoint import load_original
 from cursivetransformer.config import ConfigError, preset
@@ -55,12 +56,43 @@ def test_hands_differ_alike_in_both_ways_of_computing():
     idx, context, author = torch.randint(0, 525, (3, 20)), torch.randint(1, 72, (3, 8)), torch.tensor([2, 0, 1])
     with torch.no_grad():
         plain, first = model(idx, context, author=author)[0], model(idx, context)[0]
-        cache = Cache(model, context, 20, author)
-        for i in range(10): model.advance(idx[:, i:i + 1], cache)
-        cache.keep(torch.tensor([2, 1]))
-        torch.testing.assert_close(model.advance(idx[[2, 1], 10:11], cache), plain[[2, 1], 10], atol=1e-5, rtol=1e-5)
+        for name, row in ("Cy", 0), ("Bo", 2):
+            with model.in_hand(name):
+                cache = Cache(model, context, 20)
+                for i in range(10): model.advance(idx[:, i:i + 1], cache)
+                cache.keep(torch.tensor([2, row]))
+                torch.testing.assert_close(model.advance(idx[[2, row], 10:11], cache)[1], plain[row, 10], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(first[1], plain[1])                 # the first author is who writes if nobody says
     assert (first[0] - plain[0]).abs().max() > 0.1
+
+
+def test_a_hand_that_is_added_changes_nothing_for_the_others():
+    for options in {}, dict(authors=("Ann", "Bo")):
+        model, idx, context = make(**options), torch.randint(0, 525, (2, 20)), torch.randint(1, 72, (2, 8))
+        if not options: model.add_authors(("Ann",))
+        with torch.no_grad():
+            before = model(idx, context)[0]
+            for name in "Cy", "Di":
+                model.add_hand(name)
+                with model.in_hand(name): assert torch.equal(model(idx, context)[0], before)          # a new hand begins as the first
+                learning = [p for p in model.parameters() if p.requires_grad]
+                for p in learning: torch.nn.init.normal_(p, std=0.1)
+                assert torch.equal(model(idx, context)[0], before)
+            assert model.authors == (*model.config.authors, "Cy", "Di")
+            answers = {}
+            for name in model.authors:
+                with model.in_hand(name), parametrize.cached():
+                    answers[name] = model(idx, context)[0]
+                    cache = Cache(model, context, 20)
+                    steps = [model.advance(idx[:, i:i + 1], cache) for i in range(20)]
+                torch.testing.assert_close(torch.stack(steps, 1), answers[name], atol=1e-4, rtol=1e-4)
+            assert all((answers[a] - answers[b]).abs().max() > 0.01 for a in ("Ann", "Cy", "Di") for b in ("Ann", "Cy", "Di") if a < b)
+            assert torch.equal(model(idx, context)[0], before)
+            again = Transformer(model.config).eval()
+            again.load_state_dict(model.state_dict())
+            with again.in_hand("Cy"): assert torch.equal(again(idx, context)[0], answers["Cy"])
+        with pytest.raises(ConfigError, match="Did you mean 'Ann'"), model.in_hand("Amn"): pass
+        assert sum(p.numel() for p in model.parameters() if p.requires_grad) == sum(p.numel() for p in learning)      # the last one learns
 
 
 def test_new_authors_leave_the_old_hands_as_they_were():

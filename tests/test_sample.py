@@ -135,8 +135,8 @@ def plain_decode(model, words, params):
                                             (["a", "prey", "to"], dict(seed=3, top_p=0.8)), (["many"], dict(do_sample=False))], ids=str)
 def test_cached_batched_writing_equals_the_plain_way(default, words, options):
     params = GenerationParams(**options)
-    group = make_group(default, words, (params.seed, 0, 0, 1), None, None, params)
-    others = [make_group(default, [w], (9, i), None, None, params) for i, w in enumerate(["other", "by", "."])]
+    group = make_group(default, words, (params.seed, 0, 0, 1), None, None, 4)
+    others = [make_group(default, [w], (9, i), None, None, 4) for i, w in enumerate(["other", "by", "."])]
     for batch in [others[0], group, *others[1:]], [group]:
         fast = [tokens.tolist() for tokens, ended, _ in decode(default, batch, params)[batch.index(group)] if ended]
         assert fast == plain_decode(default, words, params)
