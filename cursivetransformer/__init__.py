@@ -14,6 +14,7 @@ _HOME = {
     "bulk": "write_bulk",
     "train": "evaluate_words get_checkpoint launch",
     "reader_train": "reader_config train_reader",
+    "collect": "collect_words",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = [*_MODULE, "__version__"]

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['BENCHES', 'text_of', 'read_text', 'indices_of', 'bank_writer', 'writer', 'check_write', 'write_command', 'params_of',
            'respell_of', 'shard_of', 'local_device', 'write_lines_command', 'train_command', 'train_reader_command',
-           'eval_command', 'legibility_command', 'data_command', 'bench_command', 'make_parser', 'parse', 'main']
+           'eval_command', 'legibility_command', 'data_command', 'collect_command', 'bench_command', 'make_parser',
+           'parse', 'main']
 
 # %% ../nbs/12_cli.ipynb #7cd76033
 import argparse, contextlib, dataclasses, json, os, re, sys, warnings
@@ -176,6 +177,22 @@ def data_command(args) -> int:
     print(report(load_bank(args.bank, skip_bad=args.skip_bad)))
     return 0
 
+def collect_command(args) -> int:
+    "Serve the page on which words are written, until Ctrl-C."
+    import time, webbrowser
+    from cursivetransformer.collect import serve
+    page = serve(args.file)
+    had = len(page.bank.items)
+    print(f"Words are saved to {page.bank.path}{f', which has {had}' if had else ''}. Write at {page.url}\nCtrl-C here ends it.", flush=True)
+    try:
+        if not args.no_browser: webbrowser.open(page.url)
+        while True: time.sleep(3600)
+    except KeyboardInterrupt: page.close()
+    words = len(page.bank.items)
+    if words: print(f"\n{page.bank.path} has {words} word{'s' if words > 1 else ''}. Next: cursive data {page.bank.path} says what is in it, cursive clone {page.bank.path} learns the hand.")
+    else: print("\nNo word was added, so there is nothing to go on with.")
+    return 0
+
 # %% ../nbs/12_cli.ipynb #2311955a
 # What `cursive bench` measures, each a function of the module `bench`; `growth` takes minutes, and has to be asked for.
 BENCHES = {"data": "until a dataset is ready, and batches a second", "train": "a training step", "sample": "one word and a paragraph",
@@ -193,7 +210,7 @@ def make_parser() -> argparse.ArgumentParser:
     "The parser of all commands but the fields of a config."
     parser = argparse.ArgumentParser(prog="cursive", description="Writes in cursive: a small GPT that moves a pen.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"cursive {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="write|train|train-reader|eval|data|bench")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="write|train|train-reader|eval|data|collect|bench")
     def command(name, run, help):
         p = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
         p.set_defaults(run=run)
@@ -227,6 +244,9 @@ def make_parser() -> argparse.ArgumentParser:
     p = command("data", data_command, "Report what a word bank holds, and check it.")
     p.add_argument("bank", metavar="F", help="a bank: name, path or URL; several joined by +")
     p.add_argument("--skip-bad", action="store_true", help="count bad items instead of stopping at the first")
+    p = command("collect", collect_command, "Write words of your own in the browser, straight into a word bank.")
+    p.add_argument("file", nargs="?", default="mine.json", metavar="FILE.json", help="where the words go; what is there already is continued [mine.json]")
+    p.add_argument("--no-browser", action="store_true", help="only print the address of the page")
     commands.add_parser("bench", add_help=False, help="Measure this machine's speed against the plain way; see cursive bench --help.")
     return parser
 
