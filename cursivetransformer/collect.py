@@ -39,7 +39,7 @@ def plain_items(items: list) -> list:
     "Items that `arrays_of_points` has been over, checked and as JSON again. Raises `CursiveError` naming the item."
     for i, item in enumerate(items):
         try: parse_item(item)
-        except CursiveError as e: raise CursiveError(f"item {i} cannot be used: {e}.") from None
+        except CursiveError as e: raise CursiveError(f"item {i} is no word: {e}.") from None
     return [{**item, "points": [[x, y, int(down)] for x, y, down in item["points"].tolist()]} for item in items]
 
 # %% ../nbs/11d_collect.ipynb #296a8712
@@ -62,7 +62,8 @@ class BankFile:
     def save(self, revision, items) -> int:
         "Write the list that a page made out of that `revision`, and return the new one. Raises `CursiveError`, and `Conflict` if the list has changed otherwise."
         if not isinstance(items, list): raise CursiveError("A page sent something else than words.")
-        items = plain_items(items)
+        try: items = plain_items(items)
+        except CursiveError as e: raise CursiveError(f"Nothing was saved: {e}") from None
         text = "[" + ",\n".join(json.dumps(i, allow_nan=False) for i in items) + "]\n"
         with self.lock:
             if self.look() != self.stamp: self.items, self.stamp, self.revision = read_items(self.path), self.look(), self.revision + 1
@@ -102,11 +103,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def wanted(self) -> str | None:
         "What is asked for: the path behind the secret, or None where the secret, the host or the origin is wrong."
-        c, (_, token, *rest) = self.server.collection, (self.path + "/").split("/", 2)
-        if not secrets.compare_digest(token.encode(), c.token.encode()): return None
+        c, path = self.server.collection, self.path.split("?")[0]
+        secret = f"/{c.token}/"
         hosts = [f"{name}:{c.port}" for name in ("127.0.0.1", "localhost")]
         ours = self.headers.get("Host") in hosts and self.headers.get("Origin") in [None, *(f"http://{h}" for h in hosts)]
-        return self.path[len(token) + 2:] if self.path.startswith(f"/{token}/") and (ours or c.proxied) else None
+        return path[len(secret):] if secrets.compare_digest(path[:len(secret)].encode(), secret.encode()) and (ours or c.proxied) else None
 
     def send(self, code: int, content: bytes | dict, kind: str = "application/json"):
         content = content if isinstance(content, bytes) else json.dumps(content).encode()
