@@ -269,6 +269,16 @@ def test_a_reload_and_a_closed_window_lose_nothing(screens, tmp_path):
     assert other.ink() == 1
 
 
+def test_without_storage_it_says_so_and_still_works(chromium, tmp_path):
+    context = chromium.new_context()
+    context.add_init_script("IDBFactory.prototype.open = () => { throw new Error('forbidden'); }")
+    screen = Screen(context.new_page()).open()
+    assert "export before you close it" in screen.text("#kept")
+    text = screen.add()
+    assert [w.text for w in load_bank(str(screen.export(tmp_path))).words] == [text] and screen.errors == []
+    context.close()
+
+
 def test_export_import_merge_and_replace(screens, tmp_path):
     screen = screens()
     texts = [screen.add() for _ in range(3)]
@@ -411,6 +421,9 @@ def test_prompts_from_a_list_in_order_from_a_start_and_at_random(screen, tmp_pat
         seen += screen.prompt().split()
         screen.page.keyboard.press("n")
     assert len(seen) == 36 and set(seen) <= set(words[10:]) and len(set(seen)) > 8
+    screen.choose("Choose a text or JSON file…", write(tmp_path / "bank.json", [ITEM]))
+    screen.said("1 word to write from bank.json")
+    assert screen.prompt().split() == [ITEM["metadata"]["asciiSequence"]]*3
     for content, says in (("{}", "list of words"), (" \n", "no words"), ("[1]", "list of words")):
         screen.choose("Choose a text or JSON file…", write(tmp_path / "bad.json", content))
         screen.said(says)
@@ -698,7 +711,7 @@ def test_strangers_get_nothing(tmp_path):
     page.close()
 
 
-@pytest.mark.parametrize("body, code", [(b"{", 400), (b"7", 400), (b"{}", 400), (b"\xff", 400), (b"[" * 100_000, 400), (b'{"revision": 0, "items": 7}', 400), (b'{"revision": 0, "items": [7]}', 400), (b'{"revision": 9, "items": []}', 409),
+@pytest.mark.parametrize("body, code", [(b"{", 400), (b"7", 400), (b"{}", 400), (b"\xff", 400), (b"[" * 100_000, 400), (b'{"revision": 0, "items": 7}', 400), (b'{"revision": 0, "items": [7]}', 400), (b'{"revision": 0, "items": [1]}', 400), (b'{"revision": 0, "items": [true]}', 400), (b'{"revision": 0, "items": [0, 10000000000000000000000]}', 400), (b'{"revision": 9, "items": []}', 409),
     (json.dumps({"revision": 0, "items": [{**ITEM, "points": [[float("nan"), 0, 1]]}]}).encode(), 400), (json.dumps({"revision": 0, "items": [{**ITEM, "more": float("nan")}]}).encode(), 400)])
 def test_what_cannot_be_saved_leaves_the_file_alone(tmp_path, body, code):
     path = write(tmp_path / "mine.json", [ITEM])
@@ -716,8 +729,8 @@ def test_a_file_changed_by_someone_else_is_not_overwritten(tmp_path):
     parsed = lambda items: json.loads(json.dumps(items), object_hook=arrays_of_points)
     write(path, [ITEM, other])
     with pytest.raises(Conflict): bank.save(0, parsed([ITEM, ITEM]))
-    assert bank.answer()["items"] == [ITEM, other]
-    assert bank.save(1, parsed([other])) == 2 and json.loads(path.read_text()) == [other]
+    assert json.loads(bank.answer()) == {"name": "mine.json", "revision": 1, "items": [ITEM, other]}
+    assert bank.save(1, [1, *parsed([ITEM])]) == 2 and json.loads(path.read_text()) == [other, ITEM]            # what stays is told by its place
     assert bank.save(2, []) == 3 and BankFile(path).items == []                # all deleted, and continued
 
 
