@@ -162,6 +162,7 @@ def test_what_is_drawn_is_what_load_bank_reads(screen, tmp_path):
     screen.click("Add")
     screen.said("Added “time”")
     path = screen.export(tmp_path, "ada.json")
+    assert screen.page.locator("#pad .writing-line").get_attribute("y1") == "0.65"
     item, = json.loads(path.read_text())
     assert item["metadata"] == {"author": "Ada", "asciiSequence": "time", "pointCount": len(item["points"]), "strokeCount": len(lines), "aspectRatio": 6}
     assert item["points"][-1] == [*item["points"][-2][:2], 0] and all(round(v, 4) == v for p in item["points"] for v in p)
@@ -215,6 +216,7 @@ def test_a_second_finger_a_palm_and_an_interrupted_stroke_draw_nothing(screen):
     screen.stroke(line(0.9), "touch", up=False)         # the palm lies there when the pen comes down
     screen.stroke(line(0.5), "pen")
     screen.send("touch", "up")
+    assert screen.ink() == 2 and screen.page.locator("#ink path").last.get_attribute("d").startswith("M0.5")
     screen.draw(line(0.7), line(1.2), kind="touch")     # and from then on only the pen writes
     assert screen.ink() == 2
     screen.draw(line(0.8), kind="pen")
