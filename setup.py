@@ -1,8 +1,10 @@
 """Everything that varies lies in settings.ini."""
 from configparser import ConfigParser
 from pathlib import Path
+from shutil import copy
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
 here = Path(__file__).parent
 config = ConfigParser(delimiters=["="])
@@ -15,6 +17,13 @@ def requirements(key):
     return [line.split("#")[0].strip() for line in c.get(key, "").splitlines() if line.split("#")[0].strip()]
 
 
+class BuildWithPage(build_py):
+    "A wheel has collect.html beside the modules; an editable install finds the one in the root."
+    def run(self):
+        super().run()
+        if not self.editable_mode: copy(here / "collect.html", Path(self.build_lib) / "cursivetransformer")
+
+
 setup(
     name=c["lib_name"], version=c["version"], description=c["description"], keywords=c["keywords"], author=c["author"],
     long_description=(here / "README.md").read_text(encoding="utf-8"), long_description_content_type="text/markdown",
@@ -25,5 +34,5 @@ setup(
     entry_points={"console_scripts": ["cursive=cursivetransformer.cli:main"]},
     classifiers=["Development Status :: 3 - Alpha", "Intended Audience :: Developers", "Natural Language :: English",
                  *(f"Programming Language :: Python :: 3.{v}" for v in range(int(c["min_python"].split(".")[1]), 15))],
-    zip_safe=False,
+    zip_safe=False, cmdclass={"build_py": BuildWithPage},
 )

@@ -19,6 +19,7 @@ _HOME = {
                  "plot_effect plot_entropy plot_heads plot_induction plot_self pointers rank_heads replay trace_ink trace_words without_characters",
     "form": "ConfigForm form_view",
     "live": "train_live",
+    "collect": "collect_words",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = [*_MODULE, "__version__"]

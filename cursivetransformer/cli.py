@@ -6,7 +6,7 @@
 __all__ = ['ALL_PAIRS', 'POOL', 'BENCHES', 'text_of', 'read_text', 'indices_of', 'writer', 'check_write', 'write_command',
            'params_of', 'respell_of', 'shard_of', 'local_device', 'write_lines_command', 'train_command',
            'clone_command', 'train_reader_command', 'eval_command', 'legibility_command', 'data_command',
-           'wordbank_command', 'wordbank_parser', 'bench_command', 'make_parser', 'parse', 'main']
+           'wordbank_command', 'wordbank_parser', 'collect_command', 'bench_command', 'make_parser', 'parse', 'main']
 
 # %% ../nbs/12_cli.ipynb #7cd76033
 import argparse, contextlib, dataclasses, os, re, sys, warnings
@@ -207,6 +207,22 @@ def wordbank_parser() -> argparse.ArgumentParser:
     parser.set_defaults(run=wordbank_command)
     return parser
 
+def collect_command(args) -> int:
+    "Serve the page on which words are written, until Ctrl-C."
+    import time, webbrowser
+    from cursivetransformer.collect import serve
+    page = serve(args.file)
+    had = len(page.bank.items)
+    print(f"Words are saved to {page.bank.path}{f', which has {had}' if had else ''}. Write at {page.url}\nCtrl-C here ends it.", flush=True)
+    try:
+        if not args.no_browser: webbrowser.open(page.url)
+        while True: time.sleep(3600)
+    except KeyboardInterrupt: page.close()
+    words = len(page.bank.items)
+    if words: print(f"\n{page.bank.path} has {words} word{'s' if words > 1 else ''}. Next: cursive data {page.bank.path} says what is in it, cursive clone {page.bank.path} learns the hand.")
+    else: print("\nNo word was added, so there is nothing to go on with.")
+    return 0
+
 # %% ../nbs/12_cli.ipynb #2311955a
 # What `cursive bench` measures, each a function of the module `bench`; `growth` takes minutes, and has to be asked for.
 BENCHES = {"data": "until a dataset is ready, and batches a second", "train": "a training step", "sample": "one word and a paragraph",
@@ -261,6 +277,9 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("bank", metavar="F", help="a bank: name, path or URL; several joined by +")
     p.add_argument("--skip-bad", action="store_true", help="count bad items instead of stopping at the first")
     commands.add_parser("wordbank", add_help=False, help="Choose words to be written by hand; see cursive wordbank --help.")
+    p = command("collect", collect_command, "Write words of your own in the browser, straight into a word bank.")
+    p.add_argument("file", nargs="?", default="mine.json", metavar="FILE.json", help="where the words go; what is there already is continued [mine.json]")
+    p.add_argument("--no-browser", action="store_true", help="only print the address of the page")
     commands.add_parser("bench", add_help=False, help="Measure this machine's speed against the plain way; see cursive bench --help.")
     return parser
 
