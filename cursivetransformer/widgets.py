@@ -41,7 +41,7 @@ class Candidate:
     rank: tuple # the larger the better
     right = property(lambda self: self.says in (None, self.word.text))
 
-# %% ../nbs/11_widgets.ipynb #8e7f495f
+# %% ../nbs/11_widgets.ipynb #9c4daf9e
 class WritingDesk:
     "A page being written: what lies there, what lay there before, which words are to be written again."
 
@@ -64,8 +64,10 @@ class WritingDesk:
         self.changed()
 
     def put(self, **changes):
-        "Change what lies on the desk."
-        with self.lock: self.sheet = dataclasses.replace(self.sheet, **changes)
+        "Change what lies on the desk. Trouble that was told of is over then."
+        with self.lock:
+            self.sheet = dataclasses.replace(self.sheet, **changes)
+            if self.trouble: self.message, self.trouble = "", False
         self.changed()
 
     def stop(self):
@@ -185,7 +187,7 @@ def _offer(self: WritingDesk, index: int):
 
 WritingDesk.draw, WritingDesk.mark, WritingDesk.offer = _draw, _mark, _offer
 
-# %% ../nbs/11_widgets.ipynb #a55ece3d
+# %% ../nbs/11_widgets.ipynb #48c8e890
 def _replace(self: WritingDesk, chosen: dict, keep_wrong: bool = False): # index: `Candidate`
     "Put candidates in the place of words. Those that read wrong stay marked if `keep_wrong`."
     page, sheet = self.page, self.sheet
@@ -228,6 +230,7 @@ def _undo(self: WritingDesk):
     with self.lock:
         self.offers = {}
         self.put(**vars(self.history.pop()))
+    self.tell("Undone.")
 
 WritingDesk.replace, WritingDesk.taken, WritingDesk.choose, WritingDesk.respell, WritingDesk.undo = _replace, _taken, _choose, _respell, _undo
 
@@ -577,15 +580,15 @@ def _take(self: WritingApp, index: int, number: int):
 CLICKED = 3  # words marked together that candidates are drawn for without being asked; where there are more, Re-spell draws them
 WritingApp.start, WritingApp.attempt, WritingApp.mark, WritingApp.take = _start, _attempt, _mark, _take
 
-# %% ../nbs/11_widgets.ipynb #dce0f5f3
+# %% ../nbs/11_widgets.ipynb #dc6d287c
 def _connect(self: WritingApp):
     "Let every control do what it is for."
     c, desk = self.controls, self.desk
     def press(name, task): c[name].on_click(lambda _: task())
     def move(task, *names):
-        def act(_):
+        def act(change):
             with desk.lock:
-                if not self.showing: self.attempt(task)
+                if not self.showing: self.attempt(task, change["new"])
         for name in names: c[name].observe(act, "value")
     press("write", lambda: self.start(desk.write, c["text"].value))
     press("stop", desk.stop)
@@ -594,14 +597,13 @@ def _connect(self: WritingApp):
     press("save", lambda: self.start(self.save))
     press("load", lambda: self.start(self.load))
     move(self.mark_typed, "words")
-    move(lambda: desk.adjust(size=c["size"].value/100, temperature=c["temperature"].value, seed=c["seed"].value, sentence_line_width=c["width"].value/MM,
+    move(lambda _: desk.adjust(size=c["size"].value/100, temperature=c["temperature"].value, seed=c["seed"].value, sentence_line_width=c["width"].value/MM,
                              slant=None if c["as_written"].value else c["slant"].value), "size", "temperature", "seed", "width", "as_written", "slant")
-    move(lambda: desk.adjust(warmup_sample_ix=None if c["style_word"].value == NO_STYLE else c["style_word"].value), "style_word")
-    move(lambda: desk.adjust(author=c["author"].value), "author")
+    move(lambda ix: desk.adjust(warmup_sample_ix=None if ix == NO_STYLE else ix), "style_word")
+    move(lambda name: desk.adjust(author=name), "author")
 
-def _mark_typed(self: WritingApp):
+def _mark_typed(self: WritingApp, typed: str):
     "Mark the words whose numbers were typed."
-    typed = self.controls["words"].value
     numbers = set(indices_of(typed)) if typed.strip("[] ") else set()
     self.mark(lambda _: numbers)
 
