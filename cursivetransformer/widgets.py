@@ -514,14 +514,14 @@ def page_view(clickable: bool | None, on_mark, on_take):
         if clickable: raise CursiveError("A page to click needs anywidget, which is not installed: pip install 'cursivetransformer[widgets]'") from e
         return ButtonView(on_mark, on_take)
 
-# %% ../nbs/11_widgets.ipynb #909d925f
+# %% ../nbs/11_widgets.ipynb #20c6d706
 def make_controls(desk: WritingDesk, text: str) -> dict: # name: widget
     "All there is to type, press and set, as it stands on a desk."
     import ipywidgets as W
     p, style = desk.params, {"description_width": "90px"}
     def box(width): return W.Layout(width=width, margin="2px 12px 2px 0")
     def button(name, tooltip, kind=""): return W.Button(description=name, tooltip=tooltip, button_style=kind, layout=W.Layout(width="100px", margin="2px 8px 2px 0"))
-    def slider(name, value, low, high, step, form): return W.FloatSlider(value=value, min=low, max=high, step=step, description=name, readout_format=form, continuous_update=False, style=style, layout=box("340px"))
+    def slider(name, value, low, high, step, form): return W.FloatSlider(value=value, min=min(low, value), max=max(high, value), step=step, description=name, readout_format=form, continuous_update=False, style=style, layout=box("340px"))
     def number(name, value, low, high, kind): return kind(value=value, min=low, max=high, description=name, style=style, layout=box("220px"))
     def choice(name, options): return W.Dropdown(options=options, description=name, style=style, layout=box("220px"))
     return dict(
@@ -580,7 +580,7 @@ def _take(self: WritingApp, index: int, number: int):
 CLICKED = 3  # words marked together that candidates are drawn for without being asked; where there are more, Re-spell draws them
 WritingApp.start, WritingApp.attempt, WritingApp.mark, WritingApp.take = _start, _attempt, _mark, _take
 
-# %% ../nbs/11_widgets.ipynb #dc6d287c
+# %% ../nbs/11_widgets.ipynb #5c70c937
 def _connect(self: WritingApp):
     "Let every control do what it is for."
     c, desk = self.controls, self.desk
@@ -613,7 +613,7 @@ def _save(self: WritingApp):
     ending = f".{c['kind'].value}"
     path = self.desk.save((c["name"].value.strip() or "page").removesuffix(ending) + ending)
     content, kind = path.read_bytes(), mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    c["link"].value = "" if len(content) > DOWNLOAD else f'<a download="{html.escape(path.name)}" href="data:{kind};base64,{base64.b64encode(content).decode()}">download {html.escape(path.name)}</a>'
+    c["link"].value = "" if len(content) > DOWNLOAD else f'<a download="{html.escape(path.name)}" style="text-decoration:underline" href="data:{kind};base64,{base64.b64encode(content).decode()}">download {html.escape(path.name)}</a>'
 
 def _load(self: WritingApp):
     "Write with another model."
@@ -636,7 +636,7 @@ DOWNLOAD = 4 * 2**20  # bytes that a link may hold; a larger file lies where it 
 NO_STYLE = -1         # None would mean that nothing is chosen
 WritingApp.connect, WritingApp.mark_typed, WritingApp.save, WritingApp.load, WritingApp.refresh_choices = _connect, _mark_typed, _save, _load, _refresh_choices
 
-# %% ../nbs/11_widgets.ipynb #f38f0821
+# %% ../nbs/11_widgets.ipynb #2d5b2b4f
 def _show(self: WritingApp):
     "Bring the panel up to date."
     c, desk = self.controls, self.desk
@@ -649,6 +649,7 @@ def _show(self: WritingApp):
         there = len(sheet.words) > 0
         for name, can in dict(write=not self.going, load=not self.going, stop=desk.total > 0, respell=there and not self.going, undo=bool(desk.history) and not self.going, save=there and not self.going).items():
             c[name].disabled = not can
+        c["slant"].disabled = p.slant is None
         c["words"].value = ", ".join(map(str, sorted(sheet.marks)))
         c["progress"].max, c["progress"].value = max(1, desk.total), desk.done
         c["progress"].layout.visibility = "visible" if desk.total else "hidden"
