@@ -4,9 +4,10 @@ __version__ = "0.1.0"
 _HOME = {
     "config": "Config ConfigError CursiveError get_all_args load_config preset save_config",
     "ink": "Word downsample offsets_to_strokes strokes_to_offsets",
-    "render": "plot_strokes plot_words save_page to_svg",
+    "render": "page_bytes plot_strokes plot_words save_page to_svg",
     "tokenizer": "CharTokenizer fold stroke_tokenizer",
     "data": "StrokeDataset create_datasets load_bank",
+    "wordbank": "Prompts cover little_words make_words save_words words_of_text",
     "model": "Transformer",
     "checkpoint": "load_checkpoint save_model",
     "reader": "Reader legibility load_reader read",

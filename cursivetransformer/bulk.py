@@ -10,10 +10,9 @@ import dataclasses, hashlib, io, json, os, shutil, warnings, zipfile
 from pathlib import Path
 from .checkpoint import load_checkpoint
 from .config import CursiveError, write_atomic
-from .data import to_item
 from .ink import Word
 from .model import Transformer
-from .render import save_page
+from .render import save_page, to_item
 from .sample import AUTHOR, GenerationParams, Spelling, layout, spelling_of, stream_words, style_dataset, style_word
 from .tokenizer import fold
 

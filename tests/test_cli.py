@@ -17,9 +17,9 @@ def paths(folder): return sorted(p.name for p in folder.iterdir())
 
 
 def test_writes_every_kind_of_file(cursive, tmp_path):
-    done = cursive("write", "Sing, O goddess", "-o", "a.svg", "-o", "a.png", "-o", "a.pdf", "-o", "a.json")
+    done = cursive("write", "Sing, O goddess", "-o", "a.svg", "-o", "a.png", "-o", "a.pdf", "-o", "a.json", "-o", "a.anim.svg", "-o", "a.gif", "-o", "a.hpgl", "-o", "a.gcode")
     assert done.returncode == 0 and done.stdout == "", done.stderr
-    assert paths(tmp_path) == ["a.json", "a.pdf", "a.png", "a.svg"]
+    assert paths(tmp_path) == ["a.anim.svg", "a.gcode", "a.gif", "a.hpgl", "a.json", "a.pdf", "a.png", "a.svg"]
     ET.parse(tmp_path / "a.svg")
     words = load_bank(str(tmp_path / "a.json")).words
     assert [w.text for w in words] == ["Sing,", "O", "goddess"] and all(w.page for w in words)
@@ -86,7 +86,7 @@ def test_processes_of_one_machine_take_a_gpu_each(monkeypatch):
 
 @pytest.mark.parametrize("args, says", [
     (["write", "a", "--shards", "1/2"], "--out-dir"), (["write", "a", "--format", "svg"], "--out-dir"), (["write", "a", "--out-dir", "d", "-o", "a.svg"], "leave -o"), (["write", "a", "--out-dir", "d", "--shards", "0/2"], "1/4 to 4/4"),
-    (["write"], "Give a text"), (["write", "a", "--file", "b"], "one of them"), (["write", "5 €"], "'€'"), (["write", " "], "nothing to write"), (["write", "a", "-o", "a.gif"], "svg, png, pdf, json"),
+    (["write"], "Give a text"), (["write", "a", "--file", "b"], "one of them"), (["write", "5 €"], "'€'"), (["write", " "], "nothing to write"), (["write", "a", "-o", "a.bmp"], "svg, png, pdf, json, anim.svg, gif, hpgl, gcode"),
     (["write", "a", "-o", "no/dir/\0"], "ending"), (["write", "--file", "missing.txt"], "missing.txt"), (["write", "a", "--checkpoint", "x.safetensors"], "no checkpoint x.safetensors"),
     (["write", "a", "--temperature", "0"], "temperature"), (["write", "a", "--width", "-1"], "width"), (["write", "a", "--seed", "-1"], "seed"), (["write", "--respell", "1"], "belong together"), (["write", "a", "--respell", "1", "--from", "a.json"], "leave the text out"), (["write", "a", "--slant", "nan"], "slant"), (["write", "a", "--temperature", "inf"], "temperature"),
     (["write", "a", "--checkpoint", "c" * 5000], "no checkpoint"),
@@ -182,7 +182,7 @@ def test_bench_prints_the_plain_way_ours_and_the_floor(cursive):
         assert times == pytest.approx(plain / ours, abs=0.06, rel=0.01) and (what == "200 samples ready" or "x above it" in row)
 
 
-@pytest.mark.parametrize("command", [[], ["write"], ["train"], ["eval"], ["data"], ["bench", "data"]], ids=str)
+@pytest.mark.parametrize("command", [[], ["write"], ["train"], ["eval"], ["data"], ["wordbank"], ["bench", "data"]], ids=str)
 def test_help_is_readable(cursive, command):
     done = cursive(*command, "--help")
     assert done.returncode == 0 and "usage: cursive" in done.stdout and max(map(len, done.stdout.splitlines())) < 200

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from cursivetransformer import data
 from cursivetransformer.config import CursiveError, preset
-from cursivetransformer.data import StrokeDataset, collate, create_datasets, embedded_words, find_bank, load_bank, report, save_bank, split_words, to_item, usable
+from cursivetransformer.data import StrokeDataset, collate, create_datasets, embedded_words, find_bank, load_bank, report, save_bank, split_words, usable
 from cursivetransformer.ink import Word, offsets_to_strokes
+from cursivetransformer.render import to_item
 
 ITEM = {"metadata": {"author": "me", "asciiSequence": "l", "pointCount": 3, "strokeCount": 1, "aspectRatio": 6},
         "points": [[0.1, 0.45, 1], [0.11, 0.66, 1], [0.11, 0.66, 0]]}
