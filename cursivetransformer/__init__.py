@@ -15,6 +15,7 @@ _HOME = {
     "bulk": "write_bulk",
     "train": "evaluate_words get_checkpoint launch",
     "reader_train": "reader_config train_reader",
+    "widgets": "WritingApp WritingDesk",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = [*_MODULE, "__version__"]
