@@ -41,7 +41,7 @@ class Candidate:
     rank: tuple # the larger the better
     right = property(lambda self: self.says in (None, self.word.text))
 
-# %% ../nbs/11_widgets.ipynb #9c4daf9e
+# %% ../nbs/11_widgets.ipynb #cee3f1d6
 class WritingDesk:
     "A page being written: what lies there, what lay there before, which words are to be written again."
 
@@ -72,6 +72,7 @@ class WritingDesk:
 
     def stop(self):
         "Have what is going on end soon. What is written by then stays."
+        if self.stopping.is_set(): return
         self.stopping.set()
         if self.total: self.tell("Stopping", self.done, self.total)
 
