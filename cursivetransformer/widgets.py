@@ -98,7 +98,7 @@ def _adjust(self: WritingDesk, size: float | None = None, **options): # fields o
 
 WritingDesk.page, WritingDesk.picture, WritingDesk.adjust = property(_page), property(_picture), _adjust
 
-# %% ../nbs/11_widgets.ipynb #739c24cf
+# %% ../nbs/11_widgets.ipynb #f7373c8d
 PIECE = 16  # words written between two looks at whether to stop: a second and a half on a CPU core
 
 def _write(self: WritingDesk, text: str):
@@ -119,7 +119,7 @@ def _write(self: WritingDesk, text: str):
         raise
     if not spellings: return self.tell("Stopped before the first word.")
     if before.words: self.history.append(before)
-    self.tell(summary(self.sheet, len(words), spellings, [str(w.message) for w in caught]))
+    self.tell(summary(self.sheet, len(words), spellings, [str(w.message) for w in caught if w.category is UserWarning]))   # ours, not those of libraries to their callers
 
 def _add(self: WritingDesk, texts: list, params: GenerationParams, fresh: Sheet | None = None) -> Spelling:
     "Write words behind those on the desk, or on a fresh sheet, and mark what reads wrong."

@@ -276,7 +276,7 @@ def test_write_click_respell_choose_undo_save(app, tmp_path, monkeypatch):
     before = shown(app)[0]
     press(app, "write")
     first, marks, taken = shown(app)
-    assert first != before and not marks and not taken and "7 words." in status(app)
+    assert first != before and not marks and not taken and app.desk.message == "7 words." and "7 words." in status(app)
     click(app, 2, 4)
     page, marks, taken = shown(app)
     assert marks == {2, 4} and app.controls["words"].value == "2, 4" and not taken and app.desk.offers.keys() == {2, 4}
@@ -395,7 +395,7 @@ def test_paper_has_its_own_colour_and_text_is_escaped(default):
     app = WritingApp("", desk, clickable=False)
     assert "background:#fffdf8" in app.view.picture.value and 'aria-label="a&quot;b"' in app.view.picture.value
     page = drawing(desk.picture)
-    (x, y, width, height), word = page["box"], page["words"][0]
+    (x, _, width, _), word = page["box"], page["words"][0]
     assert x < word["box"][0] and word["box"][0] + word["box"][2] < x + width and word["path"].startswith("M")
 
 
