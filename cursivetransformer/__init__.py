@@ -16,6 +16,8 @@ _HOME = {
     "train": "evaluate_words get_checkpoint launch",
     "reader_train": "reader_config train_reader",
     "widgets": "WritingApp WritingDesk",
+    "form": "ConfigForm form_view",
+    "live": "train_live",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = [*_MODULE, "__version__"]

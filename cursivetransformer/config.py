@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ALPHABET', 'PRESETS', 'NOT_STORED', 'CursiveError', 'ConfigError', 'did_you_mean', 'atomic_file', 'write_atomic',
-           'knob', 'Config', 'field_types', 'check_value', 'preset', 'to_dict', 'from_dict', 'save_config',
-           'load_config', 'parse_value', 'config_parser', 'parse_config', 'get_all_args']
+           'knob', 'Config', 'field_types', 'check_value', 'check_shape', 'preset', 'to_dict', 'from_dict',
+           'save_config', 'load_config', 'parse_value', 'config_parser', 'parse_config', 'get_all_args']
 
 # %% ../nbs/00_config.ipynb #38704a98
 import contextlib, dataclasses, difflib, json, os, tempfile, typing
@@ -152,6 +152,12 @@ def check_value(name: str, value):
     below, above = m["low"] is not None and not value >= m["low"], m["high"] is not None and not value <= m["high"]
     if below or above: raise ConfigError(f"{name} lies between {m['low']} and {m['high']}, and {value!r} does not.")
     return value
+
+def check_shape(config: Config):
+    "Raise `ConfigError` for widths and heads that do not go together. Called when a model is made: fields can be assigned one at a time."
+    c = config
+    if c.n_embd != c.n_embd_context: raise ConfigError(f"n_embd_context must equal n_embd, and {c.n_embd_context} is not {c.n_embd}.")
+    if c.n_embd % (2*c.n_ctx_head): raise ConfigError(f"n_embd must be a multiple of 2*n_ctx_head, and {c.n_embd} is not one of {2*c.n_ctx_head}.")
 
 # %% ../nbs/00_config.ipynb #c27b42a9
 PRESETS = {

@@ -10,7 +10,7 @@ __all__ = ['ROPE_BASE', 'EMBEDDING_STD', 'rotary_angles', 'rotate', 'Cache', 'tu
 import torch
 from torch import nn
 from torch.nn import functional as F
-from .config import Config, ConfigError
+from .config import Config, ConfigError, check_shape
 from .tokenizer import CharTokenizer, stroke_tokenizer
 
 # %% ../nbs/05_model.ipynb #8e80a2da
@@ -160,8 +160,7 @@ class Transformer(nn.Module):
         c = self.config = config
         sizes = dict(vocab_size=c.vocab_size, block_size=c.block_size, context_vocab_size=c.context_vocab_size, context_block_size=c.context_block_size)
         if None in sizes.values(): raise ConfigError(f"The model's sizes are not known yet: set {', '.join(k for k, v in sizes.items() if v is None)}.")
-        if c.n_embd != c.n_embd_context: raise ConfigError(f"n_embd_context must equal n_embd, and {c.n_embd_context} is not {c.n_embd}.")
-        if c.n_embd % (2*c.n_ctx_head): raise ConfigError(f"n_embd must be a multiple of 2*n_ctx_head, and {c.n_embd} is not one of {2*c.n_ctx_head}.")
+        check_shape(c)
         self.pad = stroke_tokenizer(c.tokenizer).PAD
         self.transformer = nn.ModuleDict(dict(
             wte=nn.Embedding(c.vocab_size, c.n_embd),

@@ -363,7 +363,7 @@ def read_back(model: Transformer, dataset) -> Legibility:
         ink = generate_words(model, texts, GenerationParams(), dataset, tries=1)
     return legibility([Word(text, points) for text, points in zip(texts, ink)])
 
-def train_in(team: Team, config: Config) -> Run:
+def train_in(team: Team, config: Config, watch=None) -> Run:
     "The run, as one of the processes of a team."
     from tqdm.auto import tqdm
     config = take_up(config)
@@ -374,7 +374,7 @@ def train_in(team: Team, config: Config) -> Run:
     device = model.lm_head.weight.device
     batches = Batches(training, device, team.rank, team.size)
     test_samples = [held_out.sample(i) for i in range(min(EVALUATED, len(held_out)))]
-    metrics = read_metrics(folder, step) if config.resume else []
+    metrics, pictures = read_metrics(folder, step) if config.resume else [], []
     pending = [torch.tensor(p, device=device) for p in pending]    # (loss, gradient norm) of steps that are in no line of metrics yet
     if team.leads: save_config(config, folder/"config.json")
 
@@ -382,6 +382,7 @@ def train_in(team: Team, config: Config) -> Run:
         metrics.append(row)
         if team.leads: write_atomic(folder/"metrics.jsonl", "".join(json.dumps(r) + "\n" for r in metrics))
         tracker.log(row)
+        if watch and team.leads: watch(metrics, pictures)
 
     def finite(loss: float) -> float:
         if not math.isfinite(loss): raise CursiveError(f"The loss became {loss} before step {step}; start again in another --run_dir with a lower --learning_rate.")
@@ -399,7 +400,7 @@ def train_in(team: Team, config: Config) -> Run:
         save_model(model, folder/"last.safetensors", step, loss)
 
     def evaluate():
-        nonlocal best
+        nonlocal best, pictures
         score = score_samples(model, test_samples, held_out)
         loss = finite(score.per_token)
         legible = {"character_error": read_back(model, held_out).character_error} if team.leads else {}
@@ -412,6 +413,7 @@ def train_in(team: Team, config: Config) -> Run:
         tracker.checkpoint(best=better)
         pictures = [p for d in (training, held_out) for do_sample in (False, True) for p in save_samples(model, d, 1, do_sample, folder/"samples", f"step_{step:06d}_")]
         tracker.log_samples(step, pictures, model)
+        if watch: watch(metrics, pictures)
         picture = io.BytesIO()
         plot_metrics(metrics)[0].savefig(picture, format="png", dpi=120)
         write_atomic(folder/"loss.png", picture.getvalue())
@@ -420,7 +422,7 @@ def train_in(team: Team, config: Config) -> Run:
     steps, tokens, since = 0, 0, time.perf_counter()               # since the last line of metrics or evaluation
     tracked = config if team.leads else dataclasses.replace(config, wandb_mode="disabled")
     with StopSignal() as stop, Tracker(tracked, folder, metrics) as tracker, \
-         tqdm(total=config.max_steps, initial=step, unit="step", dynamic_ncols=True, desc=str(folder), disable=not team.leads) as bar:
+         tqdm(total=config.max_steps, initial=step, unit="step", dynamic_ncols=True, desc=str(folder), disable=not team.leads or watch is not None) as bar:
         if team.leads and not config.resume: save_state(folder/"state.pt", model, optimizer, step, best)
         fusing = config.compile and device.type == "cuda" and step < config.max_steps
         if fusing: bar.set_postfix_str("compiling, a minute or so")
@@ -458,9 +460,10 @@ def train_in(team: Team, config: Config) -> Run:
 # %% ../nbs/09_train.ipynb #f10b02af
 def train(
     config: Config,
+    watch=None, # takes the place of the progress bar: called with the metrics so far and the paths of the newest sample pictures, whenever there are new ones
 ) -> Run:
     "Train until `max_steps`, or until stopped, keeping everything in `config.run_dir`. Under `torchrun` each process takes a share of every batch. Raises `CursiveError`."
-    with Team(config) as team: return train_in(team, config)
+    with Team(config) as team: return train_in(team, config, watch)
 
 def launch(
     config: Config,
