@@ -311,6 +311,18 @@ def test_indices_can_be_typed(app):
     assert "error-color" not in status(app) and app.controls["words"].value == "3, 5"
 
 
+@pytest.mark.parametrize("clickable", [False, True])
+def test_words_that_read_wrong_come_with_candidates(default, stubborn, clickable):
+    app = WritingApp("a brave soul", WritingDesk(default, reader=stubborn), clickable=clickable)
+    press(app, "write")
+    assert shown(app)[1] == {1} == app.desk.offers.keys() and app.controls["words"].value == "1"
+    later = WritingApp("", app.desk, clickable=clickable)                        # shown once more, in another cell
+    assert later.wait() and shown(later)[:2] == shown(app)[:2]
+    app.desk.offers = {}
+    app.controls["words"].value = "0,1,2"
+    assert app.wait() and app.desk.offers.keys() == {0, 2}                       # those that were not marked yet
+
+
 def test_knobs_show_at_once(app):
     before, ink = shown(app)[0], app.desk.sheet.words
     for name, value in [("as_written", False), ("slant", 0.4), ("size", 150.0), ("width", 90.0)]:
