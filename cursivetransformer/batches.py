@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import torch
 from .config import CursiveError
-from .data import BEND, CHOOSE, DROP_POINTS, StrokeDataset, choose_words, stream, uniform
+from .data import BEND, CHOOSE, DROP_POINTS, StrokeDataset, author_number, choose_words, stream, uniform
 from .ink import DROP, Augmentation
 
 # %% ../nbs/04b_batches.ipynb #9bfaa051
@@ -49,6 +49,8 @@ class Flat:
         n = np.array([len(t) for t in letters])
         self.letters, self.word_letters, self.word_letter_first = put(np.concatenate(letters)), put(n), first(n)
         self.author_first, self.author_size = put(dataset.author_first), put(dataset.author_size)
+        self.word_written = put([w.page is not None for w in words])               # by a model
+        self.author_numbers = put([author_number(w.author, dataset.config) for w in words])
 
 # %% ../nbs/04b_batches.ipynb #caf173a0
 def choose_instances(
@@ -141,12 +143,13 @@ class Samples:
         sample, slot, word = choose_instances(dataset, flat, seeds, counts)
         if dataset.augment: bend = Augmentation.draw(uniform(seeds[:, None], torch.arange(BEND, DROP_POINTS, device=seeds.device)), c.downsample_mean, c.downsample_width)
         else: bend = Augmentation(*[torch.full_like(seeds, v, dtype=torch.double) for v in dataclasses.astuple(Augmentation(fraction=c.downsample_mean))])
-        instance, index, pen_down, inner = thin_out(flat, word, bend.fraction[sample])
+        human = ~flat.word_written[word]
+        instance, index, pen_down, inner = thin_out(flat, word, bend.fraction[sample]*human)
         if dataset.augment:
-            stays = drop_points(seeds, sample[instance], pen_down, inner)
+            stays = drop_points(seeds, sample[instance], pen_down, inner & human[instance])
             instance, index, pen_down = instance[stays], index[stays], pen_down[stays]
         of = sample[instance]
-        x, y = bend_points(flat.xy[:, index], Augmentation(bend.shear[of], bend.scale_x[of], bend.scale_y[of], bend.degrees[of]))
+        x, y = bend_points(flat.xy[:, index], Augmentation(bend.shear[of]*human[instance], bend.scale_x[of], bend.scale_y[of], bend.degrees[of]))
         points = torch.bincount(instance, minlength=len(word))
         dx, dy = steps_between(x, y, points, slot, c.start_token)
         tokens = torch.stack(t.ids(torch.hypot(dx, dy), torch.atan2(dy, dx), pen_down), 1)      # (P, tokens_per_point)
@@ -154,6 +157,7 @@ class Samples:
                 & fitting(flat.word_letters[word], slot, 1, dataset.characters.max_length))
         self.lay_out(tokens[fits[instance]], points[fits], sample[fits], slot[fits], len(samples))
         self.lay_out_texts(flat, word[fits], sample[fits], slot[fits], len(samples))
+        self.authors = flat.author_numbers[word[slot == 0]]                          # (N,)
 
     def lay_out(self, tokens, points, sample, slot, n: int):
         "Put tokens in a row: what `input_and_target` puts around a sample, and two WORD between words."
@@ -180,12 +184,12 @@ class Samples:
         self.texts[sample[slot > 0], at[slot > 0] - 1] = d.characters.ids[" "]
         self.text_length = torch.zeros_like(self.length).index_add(0, sample, counts + (slot > 0))
 
-    def rows(self, rows: torch.Tensor, length: int, width: int) -> tuple: # x (B, length), c (B, width), y (B, length)
+    def rows(self, rows: torch.Tensor, length: int, width: int) -> tuple: # x (B, length), c (B, width), y (B, length), author (B,)
         "A batch, as `collate` makes it."
         at = torch.arange(length, device=rows.device)
         real, place = at < self.length[rows, None], self.first[rows, None] + at
         cut = lambda place: torch.where(real, self.tokens[place.clamp_max(len(self.tokens) - 1)], self.dataset.tokenizer.PAD)
-        return cut(place), self.texts[rows, :width], cut(place + 1)
+        return cut(place), self.texts[rows, :width], cut(place + 1), self.authors[rows]
 
 # %% ../nbs/04b_batches.ipynb #705c2c8d
 POOL = 64  # steps whose samples are made and sorted together
@@ -229,7 +233,7 @@ class Batches:
         counts = self.length[self.rows(step)] - (not self.dataset.config.start_token)
         return int(counts[self.rank::self.world].sum()), int(counts.sum())
 
-    def __call__(self, step: int) -> tuple: # x (B, T), c (B, S), y (B, T) on the device
+    def __call__(self, step: int) -> tuple: # x (B, T), c (B, S), y (B, T), author (B,) on the device
         "This process's share of a step's batch."
         rows = self.rows(step)[self.rank::self.world]
         width = int(self.text_length[rows].max()) if self.dataset.config.mask_context else self.dataset.characters.max_length

@@ -80,9 +80,9 @@ def bench_data(config: Config) -> list: # of `Timing`
     ours = timed(lambda: [batches(POOL*pool + i) for pool in [next(pools)] for i in range(POOL)], 3, device)/POOL
     rows = sum(len(batches(s)[0]) for s in range(POOL))/POOL
     plain = timed(lambda: collate([training.sample(i) for i in some], training))/len(some)*rows
-    x, c, y = batches(0)
-    points = x.numel()/training.tokenizer.tokens_per_point/(1 - config.downsample_mean)
-    moved = points*2*8 + x.nbytes + c.nbytes + y.nbytes            # the words' coordinates in, the batch out
+    batch = batches(0)
+    points = batch[0].numel()/training.tokenizer.tokens_per_point/(1 - config.downsample_mean)
+    moved = points*2*8 + sum(t.nbytes for t in batch)            # the words' coordinates in, the batch out
     print(f"{len(training):,} samples of {config.num_words} words: the process grew by {after - before:.0f} MB; then {rows/ours:,.0f} samples/s")
     return [Timing(f"{len(training):,} samples ready", copies, ready), Timing(f"batch of {rows:.0f} samples", plain, ours, floor(device, 0, moved, int(moved)))]
 
@@ -135,9 +135,9 @@ def plain_step(config: Config, training) -> float: # seconds
     numbers = iter(range(10**9))
     def step():
         samples = [training.sample(next(numbers)) for _ in range(config.batch_size)]
-        x, c, y = (t.to(device) for t in collate(samples, training, config.max_seq_length))
+        batch = [t.to(device) for t in collate(samples, training, config.max_seq_length)]
         optimizer.zero_grad()
-        model(x, c, y)[1].backward()
+        model(*batch)[1].backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0, foreach=False)
         optimizer.step()
     with written_out():

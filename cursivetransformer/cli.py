@@ -72,7 +72,7 @@ def write_command(args) -> int:
 def params_of(args):
     "How to write, from the command line."
     from cursivetransformer.sample import GenerationParams
-    return GenerationParams(seed=args.seed, temperature=args.temperature, sentence_line_width=args.width, slant=args.slant)
+    return GenerationParams(author=args.author, seed=args.seed, temperature=args.temperature, sentence_line_width=args.width, slant=args.slant)
 
 def respell_of(args):
     "Whether words are to be read back and drawn again, and who reads them. Raises `CursiveError`."
@@ -222,6 +222,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0, help="same seed, same ink [0]")
     p.add_argument("--temperature", type=float, default=0.5, help="below 1 is neater, above 1 wilder [0.5]")
     p.add_argument("--width", type=float, default=8.0, help="length of a line in canvas heights of 25 mm [8]")
+    p.add_argument("--author", metavar="NAME", help="whose hand, of a model that knows several [its first]")
     p.add_argument("--slant", type=float, help="give every word this slant: 0 is upright, 0.5 leans right [as written]")
     p.add_argument("--margin", type=float, default=0.2, help="room around the ink in canvas heights [0.2]")
     p.add_argument("--checkpoint", metavar="C", help="a .safetensors, an original .pt, a run's folder, or wandb:ENTITY/PROJECT/RUN [the bundled model]")

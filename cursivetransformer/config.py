@@ -80,6 +80,7 @@ class Config:
     max_seq_length: int = knob(1050, "data", "stroke tokens in a sample at most; longer ones lose whole words", 16, 16384)
     train_size: int = knob(497_000, "data", "distinct training samples", 1, 10**9)
     test_size: int = knob(3_000, "data", "distinct test samples", 1, 10**9)
+    test_share: float = knob(0.05, "data", "share of every author's texts that is held out", 0.0, 0.9)
     augment: bool = knob(True, "data", "vary slant, size, rotation and downsampling of training samples")
     downsample_mean: float = knob(0.65, "data", "share of a stroke's points left out", 0.0, 0.99)
     downsample_width: float = knob(0.1, "data", "width of the uniform distribution around downsample_mean", 0.0, 1.0)
@@ -106,6 +107,7 @@ class Config:
                          choices=("linear", "cosine", "step"))
     lr_decay: float = knob(0.333, "training", "step schedule: factor at each step down", 0.0, 1.0)
     step_lr_every: int = knob(33_000, "training", "step schedule: steps between steps down", 1, 10**9)
+    patience: int = knob(0, "training", "stop after so many evaluations without a better test loss; 0 goes on to max_steps", 0, 10**6)
     grad_clip: float = knob(1.0, "training", "largest gradient norm; 0 switches clipping off", 0.0, 1e6)
     device: str = knob("auto", "training", "auto, cpu, cuda, cuda:1, mps, ...")
     compile: bool = knob(True, "training", "fuse the model's operations with torch.compile; on CUDA GPUs only")
@@ -129,6 +131,7 @@ class Config:
     block_size: int | None = knob(None, "sizes", "longest sequence of stroke tokens, set from the dataset", 1, 10**6)
     context_vocab_size: int | None = knob(None, "sizes", "character ids, set from the tokenizer", 1, 10**6)
     context_block_size: int | None = knob(None, "sizes", "longest text, set from the dataset", 1, 10**6)
+    authors: tuple = knob((), "sizes", "names of the hands the model knows, set from the dataset; those of more than one have an embedding each")
 
     def __setattr__(self, name, value):
         object.__setattr__(self, name, check_value(name, value))
@@ -144,11 +147,14 @@ def check_value(name: str, value):
     if f is None: raise ConfigError(f"There is no setting '{name}'.{did_you_mean(name, Config.__dataclass_fields__)}")
     types, m = field_types(f), f.metadata
     if float in types and type(value) is int: value = float(value)
+    if tuple in types and type(value) is list: value = tuple(value)      # as JSON has it
     if type(value) not in types:
         raise ConfigError(f"{name} takes {' or '.join(t.__name__.replace('NoneType', 'None') for t in types)}, not {value!r}.")
     if value is None: return value
     if m["choices"] and value not in m["choices"]:
         raise ConfigError(f"{name} is one of {', '.join(m['choices'])}, not {value!r}.{did_you_mean(str(value), m['choices'])}")
+    if tuple in types and not (all(type(v) is str and v for v in value) and len(set(value)) == len(value)):
+        raise ConfigError(f"{name} takes names, each once, not {value!r}.")
     below, above = m["low"] is not None and not value >= m["low"], m["high"] is not None and not value <= m["high"]
     if below or above: raise ConfigError(f"{name} lies between {m['low']} and {m['high']}, and {value!r} does not.")
     return value

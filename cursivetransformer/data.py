@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SOURCE', 'PUBLISHED', 'EMBEDDED', 'MAX_BYTES', 'MAX_FRACTION', 'GOLDEN', 'MIX', 'CHOOSE', 'BEND', 'DROP_POINTS',
-           'TEST_SHARE', 'fetch', 'is_file', 'find_bank', 'arrays_of_points', 'read_json', 'parse_item', 'Bank',
-           'load_bank', 'report', 'save_bank', 'embedded_words', 'join_strokes', 'prepare', 'sample_rng', 'split_mix',
-           'uniform', 'stream', 'Stream', 'StrokeDataset', 'choose_words', 'input_and_target', 'pad_stack', 'collate',
-           'split_words', 'usable', 'create_datasets']
+           'fetch', 'is_file', 'find_bank', 'arrays_of_points', 'read_json', 'parse_item', 'Bank', 'load_bank',
+           'report', 'save_bank', 'embedded_words', 'join_strokes', 'prepare', 'sample_rng', 'split_mix', 'uniform',
+           'stream', 'Stream', 'author_number', 'StrokeDataset', 'choose_words', 'input_and_target', 'pad_stack',
+           'collate', 'split_words', 'usable', 'create_datasets']
 
 # %% ../nbs/04_data.ipynb #293ec170
 import collections, dataclasses, functools, json, os, re, warnings, zipfile
@@ -246,6 +246,10 @@ class Stream:
         return uniform(self.seed, np.arange(self.at - n, self.at))
 
 # %% ../nbs/04_data.ipynb #b488c251
+def author_number(name: str, config: Config) -> int: # its place in `config.authors`; 0 for a name that is not there
+    "Which of a model's hands an author's is."
+    return config.authors.index(name) if name in config.authors else 0
+
 class StrokeDataset:
     "Samples of handwriting, made when asked for: `dataset[i]` is `(x, c, y)`, and depends on the config's seed and `i` alone."
 
@@ -261,12 +265,11 @@ class StrokeDataset:
         longest = (config.max_seq_length - 1)//self.tokenizer.tokens_per_point
         share = 1 - max(0, config.downsample_mean - config.downsample_width/2)
         self.words = [w for w in words if len(w.text) <= self.characters.max_length
-                      and len(w.points)*share + 2*(w.points[:, 2] == 0).sum() <= longest]
+                      and len(w.points)*(1 if w.page else share) + 2*(w.points[:, 2] == 0).sum() <= longest]
         if not self.words: raise CursiveError(f"No word fits into max_seq_length={config.max_seq_length}; raise it.")
         self.words.sort(key=lambda w: w.author)                    # so that an author's words are a range
         self.lengths = np.array([len(w.points) for w in self.words])
-        _, first, which, size = np.unique([w.author for w in self.words], return_index=True, return_inverse=True, return_counts=True)
-        self.author_first, self.author_size = first[which], size[which]   # (words,): that range, for each word
+        _, self.author_first, self.author_size = np.unique([w.author for w in self.words], return_index=True, return_counts=True)   # (authors,): those ranges
 
     def __len__(self): return self.size
     def get_vocab_size(self): return self.tokenizer.vocab_size
@@ -280,15 +283,16 @@ class StrokeDataset:
 # %% ../nbs/04_data.ipynb #9961c903
 def choose_words(
     u, # (N, K) random numbers in [0, 1), K at least 1: of numpy or a tensor
-    first, # (words,) for each word, where its author's words begin
-    size, # (words,) and how many they are
+    first, # (authors,) where each author's words begin
+    size, # (authors,) and how many they are
 ): # (N, K) integers
-    "Which words N samples are made of: of one author, and different where that author wrote enough."
+    "Which words N samples are made of: of one author, all authors alike, and different where that author wrote enough."
     xp = array_module(u)
     whole = lambda x: xp.asarray(x, dtype=xp.int64)
-    start = whole(u[:, 0]*len(first))
-    first, size = first[start], size[start]
-    chosen = [start - first]                               # places among the author's words
+    author = whole(u[:, 0]*len(first))
+    rest = u[:, 0]*len(first) - author                     # is as random
+    first, size = first[author], size[author]
+    chosen = [whole(rest*size)]                            # places among the author's words
     taken = list(chosen)                                   # the same, each row sorted
     for k in range(1, u.shape[1]):
         enough = size > k
@@ -311,16 +315,16 @@ def _bend(self: StrokeDataset, i: int) -> tuple: # (Augmentation, the stream to 
     c, numbers = self.config, Stream(stream(self.config.seed, 0, i), BEND)
     return (Augmentation.draw(numbers.random(DROP_POINTS - BEND), c.downsample_mean, c.downsample_width) if self.augment else Augmentation(fraction=c.downsample_mean)), numbers
 
-def _sample(self: StrokeDataset, i: int, num_words: int | None = None) -> tuple: # (tokens, text)
-    "The tokens, without start and END, and the text of sample `i`."
+def _sample(self: StrokeDataset, i: int, num_words: int | None = None) -> tuple: # (tokens, text, author)
+    "The tokens, without start and END, the text and the author's number of sample `i`."
     chosen = [self.words[j] for j in self.choose(i, num_words or self.config.num_words)]
     c = self.config
     bend, rng = self.bend(i)
-    tokens = prepare([bend(w.points, rng) for w in chosen], self.tokenizer, c.start_token)
+    tokens = prepare([bend(w, rng) for w in chosen], self.tokenizer, c.start_token)
     n = len(chosen)
     while n > 1 and (sum(map(len, tokens[:n])) + 2*(n - 1) >= c.max_seq_length
                      or sum(len(w.text) + 1 for w in chosen[:n]) - 1 > self.characters.max_length): n -= 1
-    return self.tokenizer.join(tokens[:n]), " ".join(w.text for w in chosen[:n])
+    return self.tokenizer.join(tokens[:n]), " ".join(w.text for w in chosen[:n]), author_number(chosen[0].author, c)
 
 StrokeDataset.choose, StrokeDataset.bend, StrokeDataset.sample = _choose, _bend, _sample
 
@@ -342,26 +346,27 @@ def pad_stack(rows: list, length: int, value: int):
     return torch.from_numpy(out)
 
 def collate(
-    samples: list, # of (tokens, text)
+    samples: list, # of (tokens, text, author)
     dataset: StrokeDataset,
     length: int | None = None, # of x and y; the longest sample's if None
-) -> tuple: # x (B, T), c (B, characters), y (B, T) LongTensors
+) -> tuple: # x (B, T), c (B, characters), y (B, T), author (B,) LongTensors
     "Make samples into one batch, padded to the longest of them. Models that do not mask character padding need it in full."
     d = dataset
-    pairs = [input_and_target(t, d.tokenizer, d.config.start_token) for t, _ in samples]
-    texts = [d.characters.encode(text) for _, text in samples]
+    import torch
+    pairs = [input_and_target(t, d.tokenizer, d.config.start_token) for t, *_ in samples]
+    texts = [d.characters.encode(text) for _, text, _ in samples]
     length = length or max(len(x) for x, _ in pairs)
     width = max(map(len, texts)) if d.config.mask_context else d.characters.max_length
     return (pad_stack([x for x, _ in pairs], length, d.tokenizer.PAD), pad_stack(texts, width, CharTokenizer.PAD),
-            pad_stack([y for _, y in pairs], length, d.tokenizer.PAD))
+            pad_stack([y for _, y in pairs], length, d.tokenizer.PAD), torch.tensor([author for *_, author in samples]))
 
 # %% ../nbs/04_data.ipynb #6f4ad8ee
 def _getitem(self: StrokeDataset, i: int):
     if not -self.size <= i < self.size: raise IndexError(f"{self.name or 'dataset'} has {self.size} samples, and {i} is not one of them.")
     i %= self.size
-    tokens, text = self.sample(i)
-    x, _, y = collate([(tokens, text)], self, self.config.max_seq_length)
-    return x[0], self.encode_text(text), y[0]
+    sample = self.sample(i)
+    x, _, y, _ = collate([sample], self, self.config.max_seq_length)
+    return x[0], self.encode_text(sample[1]), y[0]
 
 def _encode_text(self: StrokeDataset, text: str, do_padding: bool = True):
     "A LongTensor of character ids, filled up to the context's length. Raises `CursiveError` for unknown characters or a text too long."
@@ -380,14 +385,20 @@ StrokeDataset.encode_stroke = lambda self, offsets: self.tokenizer.encode(offset
 StrokeDataset.decode_stroke = lambda self, tokens: [self.tokenizer.decode(w) for w in self.tokenizer.split(tokens)]
 
 # %% ../nbs/04_data.ipynb #2c3949ff
-TEST_SHARE = 0.05  # of the distinct texts; the original's figure
-
-def split_words(words: list, seed: int) -> tuple: # (training words, test words)
-    "95 % and 5 % of the texts, by seed, with all words of the same text on the same side."
+def split_words(
+    words: list, # of `Word`
+    seed: int,
+    share: float = Config.test_share, # of the distinct texts of every author
+) -> tuple: # (training words, test words)
+    "Hold out some texts of every author, by seed, and one at least in all, with all words of the same text on the same side."
     texts = sorted({w.text for w in words})
     if len(texts) < 2: raise CursiveError(f"Training needs words of at least 2 different texts, and there are {len(texts)}.")
     rng = sample_rng(seed, 2)
-    test = set(rng.permutation(texts)[:max(1, round(TEST_SHARE*len(texts)))].tolist())
+    test = set()
+    for author in sorted({w.author for w in words}):
+        theirs = rng.permutation(sorted({w.text for w in words if w.author == author})).tolist()
+        missing = max(not test, round(share*len(theirs)) - len(test & set(theirs)))
+        test |= set([t for t in theirs if t not in test][:max(0, missing)])
     return [w for w in words if w.text not in test], [w for w in words if w.text in test]
 
 def usable(words: list, config: Config) -> list:
@@ -400,6 +411,6 @@ def usable(words: list, config: Config) -> list:
 
 def create_datasets(args: Config) -> tuple: # (train, test), each a `StrokeDataset`
     "The two sides of the banks that `args.dataset_name` names, as `train_size` and `test_size` samples."
-    train, test = split_words(usable(load_bank(args.dataset_name).words, args), args.seed)
+    train, test = split_words(usable(load_bank(args.dataset_name).words, args), args.seed, args.test_share)
     return (StrokeDataset(train, args, args.train_size, args.augment, "train"), StrokeDataset(test, args, args.test_size, False, "test"))
 

@@ -133,11 +133,13 @@ def evaluate(
     most: int | None = None, # words of each kind at most
     progress=None, # called with what is being done
 ) -> Report:
-    "Write the held-out words and some sentences, have them read, and compare hands. Raises `CursiveError`."
+    "Write the held-out words and some sentences, in the hand of the bank's author if the model knows it, have them read, and compare hands. Raises `CursiveError`."
     say, c = progress or (lambda what: None), model.config
-    human = split_words(usable(bank, c), c.seed)[1][:most]
+    human = split_words(usable(bank, c), c.seed, c.test_share)[1][:most]
     if len(human) < FEWEST_WORDS: raise CursiveError(f"Hands are compared by {FEWEST_WORDS} held-out words or more, and here are {len(human)}; allow more, or give a larger bank.")
     readers, found, spellings = all_readers(), {}, {}
+    hands = {w.author for w in human} & set(c.authors)
+    params = GenerationParams(author=hands.pop() if len(hands) == 1 else None)
     def judge(what: str, asked: list, inks: list):
         for who, read in readers.items():
             say(f"{who}: {what}")
@@ -146,9 +148,9 @@ def evaluate(
     judge("human, held-out words", spelled, human_inks)
     for what, asked in ("same words", spelled), ("words of sentences", fold(" ".join(texts or sentences(200)), c.alphabet).split()[:most]):
         say(f"writing: {what}")
-        judge(f"model, {what}", asked, generate_words(model, asked, GenerationParams()))
+        judge(f"model, {what}", asked, generate_words(model, asked, params))
         spellings[what] = Spelling()
-        inks = generate_words(model, asked, GenerationParams(), spelling=spellings[what])
+        inks = generate_words(model, asked, params, spelling=spellings[what])
         judge(f"model, {what}, re-spelled", asked, inks)
         if what == "same words": ours = np.array([measures(i, t) for i, t in zip(inks, asked)])
     theirs = np.array([measures(i, w.text) for i, w in zip(human_inks, human)])

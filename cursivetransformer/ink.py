@@ -18,7 +18,7 @@ class Word:
     text: str
     points: np.ndarray # (N, 3) x, y, pen_down; canvas heights, y down, the writing line at 0
     author: str = ""
-    page: tuple | None = None # (x, y): where the ink's origin lies on a page, canvas heights
+    page: tuple | None = None # (x, y): where the ink's origin lies on a page, canvas heights; words that a model wrote have one
 
 # %% ../nbs/01_ink.ipynb #016ffda2
 def stroke_ids(
@@ -65,7 +65,7 @@ def downsample(
     points: np.ndarray, # (N, 3) x, y, pen_down
     fraction: float, # share of each stroke's points to leave out, in [0, 1)
     drop: float = 0.0, # chance that an inner point is left out on top of that
-    rng: np.random.Generator | None = None, # needed if `drop` is not 0
+    rng: np.random.Generator | None = None, # asked for a number a point; needed if `drop` is not 0
 ) -> np.ndarray: # (M, 3); every stroke keeps its ends and its pen-up point
     "Thin out the points of every stroke. A one-point stroke becomes two equal points, so that every stroke has a length."
     up = np.flatnonzero(points[:, 2] == 0)
@@ -77,7 +77,7 @@ def downsample(
     step = (counts - 1)/np.maximum(keep - 1, 1)
     inner = (place > 0) & (place < keep[kept_ids] - 1)
     index = starts[kept_ids] + np.where(inner | (place == 0), (place*step[kept_ids]).astype(int), counts[kept_ids] - 1)
-    if drop > 0: index = index[~inner | (rng.random(len(index)) >= drop)]
+    if rng is not None: index = index[~inner | (rng.random(len(index)) >= drop)]
     return points[np.sort(np.concatenate([index, up]), kind="stable")]
 
 # %% ../nbs/01_ink.ipynb #b5cf713d
@@ -120,10 +120,11 @@ class Augmentation:
         degrees = 2*ROTATE_WIDTH*(degrees - degrees.clip(-0.25, 0.25))      # half of them are 0
         return cls(SHEAR + SHEAR_WIDTH*shear, 1 + SCALE_WIDTH*x, 1 + SCALE_WIDTH*y, degrees, (mean + width*fraction).clip(0.0, 0.99), DROP)
 
-    def __call__(self, points: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
-        "Apply to one word of ink, (N, 3) to (M, 3)."
-        points = rotate(scale(shear(points, self.shear), self.scale_x, self.scale_y), self.degrees)
-        return downsample(points, self.fraction, self.drop, rng)
+    def __call__(self, word: Word, rng: np.random.Generator | None = None) -> np.ndarray: # (M, 3)
+        "Apply to the ink of one word. What a model wrote is thinned out and set upright already: it is only stretched and turned."
+        shear_by, fraction, drop = (0.0, 0.0, 0.0) if word.page else (self.shear, self.fraction, self.drop)
+        points = rotate(scale(shear(word.points, shear_by), self.scale_x, self.scale_y), self.degrees)
+        return downsample(points, fraction, drop, rng)
 
 # %% ../nbs/01_ink.ipynb #e55f8de8
 def steps(points: np.ndarray) -> np.ndarray: # (M, 2) dx, dy of the steps drawn with the pen down

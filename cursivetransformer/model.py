@@ -40,12 +40,13 @@ def rotate(
 class Cache:
     "What a batch of rows that are written together need not compute again: keys and values of the tokens so far, and what is known of the characters."
 
-    def __init__(self, model, context: torch.Tensor, room: int):
-        "Empty, with room for so many stroke tokens, beside the characters `context` (B, characters)."
+    def __init__(self, model, context: torch.Tensor, room: int, author: torch.Tensor | None = None):
+        "Empty, with room for so many stroke tokens, beside the characters `context` (B, characters), in the hands `author` (B,)."
         c, weight = model.config, model.lm_head.weight
         dim = c.n_embd//c.n_ctx_head
         self.kv = weight.new_empty(c.n_layer, len(context), 2*c.n_ctx_head, room, dim)   # keys' heads, then values' heads
-        characters, mask = model.embed_context(context), model.context_mask(context)
+        self.hand = model.hand(context, author)
+        characters, mask = model.embed_context(context) + self.hand, model.context_mask(context)
         self.cross = [block.cross_attn.fold(characters, mask) for block in model.transformer.h]
         self.turn = turning(room, dim, c.n_ctx_head, weight.device) if c.positions == "rotary" else None
         self.length = 0   # tokens in it so far
@@ -59,6 +60,7 @@ class Cache:
         for kv in self.kv[..., :self.length, :]: first(kv)
         self.kv = self.kv[:, :len(rows)]
         self.cross = [tuple(map(first, tables)) for tables in self.cross]
+        self.hand = first(self.hand)
 
 # %% ../nbs/05_model.ipynb #5be1c2c0
 def turning(room: int, dim: int, n_head: int, device=None) -> tuple: # cos, sin: (3*n_head, room, dim) each
@@ -172,6 +174,7 @@ class Transformer(nn.Module):
         self.lm_head = nn.Linear(c.n_embd, c.vocab_size, bias=False)
         for m in self.modules():
             if isinstance(m, nn.Embedding): nn.init.normal_(m.weight, std=EMBEDDING_STD)
+        if len(c.authors) > 1: self.transformer["wae"] = nn.Embedding(len(c.authors), c.n_embd, _weight=torch.zeros(len(c.authors), c.n_embd))
 
     def get_block_size(self): return self.config.block_size
 
@@ -180,6 +183,22 @@ class Transformer(nn.Module):
         if context.shape[1] > self.config.context_block_size:
             raise ConfigError(f"This model reads {self.config.context_block_size} characters at once, and got {context.shape[1]}.")
         return self.transformer.wce(context) + self.transformer.wcpe.weight[:context.shape[1]]
+
+    def hand(self, context, author=None):
+        """What is added to every stroke token and character so that the model knows whose hand it writes: (B, 1, n_embd), for contexts (B, S) and numbers
+        of authors (B,), by default the first. Models of one author add nothing."""
+        if len(self.config.authors) < 2: return self.lm_head.weight.new_zeros(len(context), 1, 1)
+        return self.transformer.wae(torch.zeros_like(context[:, 0]) if author is None else author)[:, None]
+
+    def add_authors(self, names: tuple):
+        "Make room for the hands of these authors, if they are new. A new hand begins as the mean of those that are there; the old ones stay what they are."
+        c, names = self.config, tuple(dict.fromkeys(names))
+        known = c.authors or names[:1]                       # a model that does not say whose hand it writes writes the first's
+        new = [n for n in names if n not in known]
+        c.authors = (*known, *new)
+        if not new: return
+        old = self.transformer["wae"].weight.detach() if "wae" in self.transformer else self.lm_head.weight.new_zeros(len(known), c.n_embd)
+        self.transformer["wae"] = nn.Embedding.from_pretrained(torch.cat([old, old.mean(0).expand(len(new), -1)]), freeze=False)
 
     def context_mask(self, context):
         "Which characters may be looked at, (B, 1, 1, S), or None for all."
@@ -195,13 +214,15 @@ def _forward(self: Transformer,
     idx: torch.Tensor, # (B, T) stroke tokens
     context: torch.Tensor, # (B, S) characters, 0 is padding
     targets: torch.Tensor | None = None, # (B, T) next tokens; PAD does not count
+    author: torch.Tensor | None = None, # (B,) whose hand, a number in `config.authors`; the first's if None
 ) -> tuple: # logits (B, T, vocab_size); loss, the mean over targets that are not PAD, or None
     "Predict the token after each token. Raises `ConfigError` where learned positions run out."
     if self.config.positions == "learned" and idx.shape[1] > self.config.block_size:
         raise ConfigError(f"This model has positions for {self.config.block_size} tokens, and got {idx.shape[1]}.")
-    x, c = self.embed(idx), self.config
+    c, hand = self.config, self.hand(context, author)
+    x = self.embed(idx) + hand
     angles = rotary_angles(0, idx.shape[1], c.n_embd//c.n_ctx_head, idx.device) if c.positions == "rotary" else None
-    characters, mask = self.embed_context(context), self.context_mask(context)
+    characters, mask = self.embed_context(context) + hand, self.context_mask(context)
     for block in self.transformer.h: x = block(x, block.cross_attn.keys_values(characters), mask, angles)
     logits = self.lm_head(self.transformer.ln_f(x))
     if targets is None: return logits, None
@@ -234,7 +255,7 @@ def _advance(self: Transformer,
     cache: Cache, # grows by T
 ) -> torch.Tensor: # (B, vocab_size) logits after the last of them
     "One step of writing: the same logits as `forward` on everything so far, for the price of the new tokens."
-    x = self.embed(idx, cache.length)
+    x = self.embed(idx, cache.length) + cache.hand
     for layer, block in enumerate(self.transformer.h): x = advance_block(block, x, cache, layer)
     cache.length += idx.shape[1]
     return self.lm_head(self.transformer.ln_f(x[:, -1]))

@@ -84,7 +84,7 @@ class Lessons:
 def as_written(words: list) -> list: # of (N, 3) arrays
     "Ink of words as a model would have written them: sheared and downsampled by the means, and through tokens."
     tokenizer, bend = PolarTokenizer(), Augmentation()
-    return [through_tokens(bend(w.points), np.array([0]), tokenizer) for w in words]
+    return [through_tokens(bend(w), np.array([0]), tokenizer) for w in words]
 
 # %% ../nbs/09b_train_reader.ipynb #f4d4266e
 def start_reader(config: Config, folder: Path) -> tuple: # (reader, optimizer, step)

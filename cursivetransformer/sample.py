@@ -6,10 +6,10 @@
 __all__ = ['FEWEST_STEPS', 'SHORTEST', 'BOUND_PER_CHARACTER', 'BOUND_PER_WORD', 'CHECK_EVERY', 'TRIES', 'BATCH_ROWS', 'CHUNK',
            'REDRAWN', 'MENDABLE', 'FEW', 'AUTHOR', 'GenerationParams', 'Grammar', 'choose_tokens', 'Group', 'bound',
            'encode_contexts', 'most_steps', 'close_up', 'words_of', 'decode', 'style_word', 'style_dataset',
-           'make_group', 'reach', 'Drawn', 'draw_words', 'Spelling', 'stream_words', 'generate_words', 'set_lines',
-           'layout', 'split_text', 'write_lines', 'spelling_of', 'write', 'respell', 'indices_of', 'line_starts',
-           'generate', 'generate_helper_fn', 'generate_paragraph', 'regenerate', 'word_offsets_to_points',
-           'plot_paragraph', 'save_samples']
+           'author_of', 'make_group', 'reach', 'Drawn', 'draw_words', 'Spelling', 'stream_words', 'generate_words',
+           'set_lines', 'layout', 'split_text', 'write_lines', 'spelling_of', 'write', 'respell', 'indices_of',
+           'line_starts', 'generate', 'generate_helper_fn', 'generate_paragraph', 'regenerate',
+           'word_offsets_to_points', 'plot_paragraph', 'save_samples']
 
 # %% ../nbs/08_sample.ipynb #71f3328f
 import dataclasses, itertools, os, textwrap, warnings, zlib
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from .checkpoint import load_checkpoint, one_thread
-from .config import CursiveError
+from .config import CursiveError, did_you_mean
 from .data import StrokeDataset, load_bank, pad_stack, prepare, sample_rng
 from .ink import LINE_START, Augmentation, Word, deslant, offsets_to_strokes, strokes_to_offsets
 from .model import Cache, Transformer
@@ -42,6 +42,7 @@ class GenerationParams:
     sentence_line_width: float = 8.0 # a line is broken before the word that would pass this
     sentence_line_height: float = 0.6 # from one writing line to the next
     letter_height: float = 0.35 # the first writing line's distance from the top of the page
+    author: str | None = None # whose hand, one of the model's `config.authors`; None is the first
     slant: float | None = None # give every word this slant (dx per height; 0 is upright); None leaves them as written
     warmup_sample_ix: int | None = None # begin in the style of this sample's first word, unseen in the answer
     verbose: bool = False # print what is being written
@@ -120,6 +121,7 @@ class Group:
     key: tuple # makes the random stream
     context: str # what the model reads: the words, and for some models words before and after
     prompt: np.ndarray # (P,) tokens that stand before, at least one
+    author: int = 0 # whose hand
 
 def bound(word: str, tokens_per_point: int) -> int: # tokens
     "How long a word may become."
@@ -180,7 +182,8 @@ def decode(
     finished = torch.zeros(len(groups), dtype=torch.bool, device=device)
     rows = torch.arange(len(groups), device=device)      # which group each row of the batch writes; rows that end leave the batch
     state, new, chances = grammar.start[torch.tensor(counts, device=device)], [], []
-    cache = Cache(model, encode_contexts(model, groups).to(device), token.shape[1] + steps)
+    author = torch.tensor([g.author for g in groups], device=device)
+    cache = Cache(model, encode_contexts(model, groups).to(device), token.shape[1] + steps, author)
     for step in range(steps):
         logits = model.advance(token, cache) + grammar.mask[state]
         token = choose_tokens(logits, uniform[step], params)[:, None]
@@ -211,14 +214,22 @@ def style_word(model: Transformer, dataset: StrokeDataset | None, params: Genera
         order = np.argsort(dataset.lengths, kind="stable")
         index = order[sample_rng(params.seed, 2).integers((len(order) + 1)//2)]
     word = dataset.words[index]
-    return dataclasses.replace(word, points=Augmentation(fraction=dataset.config.downsample_mean)(word.points))
+    return dataclasses.replace(word, points=Augmentation(fraction=dataset.config.downsample_mean)(word))
 
 def style_dataset(model: Transformer) -> StrokeDataset:
     "Where style words come from if nobody says: the embedded bank."
     words = load_bank("embedded").words
     return StrokeDataset(words, dataclasses.replace(model.config, max_seq_length=1050), len(words), False, "embedded")
 
-def make_group(model: Transformer, words: list, key: tuple, style: Word | None, dataset: StrokeDataset, n_words: int) -> Group:
+def author_of(model: Transformer, name: str | None) -> int: # its place among the model's authors
+    "Whose hand is asked for. Raises `CursiveError` for one that the model does not know."
+    if name is None: return 0
+    authors = model.config.authors
+    if not authors: raise CursiveError(f"This model does not say whose hand it writes, so '{name}' cannot be chosen; leave the author out.")
+    if name not in authors: raise CursiveError(f"This model knows the hand of {', '.join(authors)}, and not of '{name}'.{did_you_mean(name, authors)}")
+    return authors.index(name)
+
+def make_group(model: Transformer, words: list, key: tuple, style: Word | None, dataset: StrokeDataset, params: GenerationParams) -> Group:
     "What a row needs to write `words`: the context, and the tokens before."
     c, tokenizer = model.config, stroke_tokenizer(model.config.tokenizer)
     context = [style.text, *words] if style else list(words)
@@ -230,8 +241,8 @@ def make_group(model: Transformer, words: list, key: tuple, style: Word | None, 
         raise CursiveError(f"'{' '.join(words)}' is longer than the {room} characters that the model can read here; shorten it or write fewer words at a time.")
     if not c.start_token:    # trained on a fixed number of words: fill up with others from the dataset
         rng = sample_rng(*key, 1)
-        context += [dataset.words[rng.integers(len(dataset.words))].text for _ in range(n_words - len(context))]
-    return Group(words, key, " ".join(context)[:c.context_block_size], np.concatenate(prompt))
+        context += [dataset.words[rng.integers(len(dataset.words))].text for _ in range(params.n_words - len(context))]
+    return Group(words, key, " ".join(context)[:c.context_block_size], np.concatenate(prompt), author_of(model, params.author))
 
 def reach(previous: np.ndarray, offsets: np.ndarray) -> np.ndarray: # (N, 3) points
     "The points of a word whose first offset comes from the last point of the word before it."
@@ -270,7 +281,7 @@ def draw_words(
         for attempt in range(1, tries + 1):
             greedy = 1 < attempt == tries
             how = dataclasses.replace(params, do_sample=False) if greedy else params
-            todo = [(make_group(model, [words[i] for i in ixs], (params.seed, places[ixs[0]], salt[ixs[0]], attempt), style, dataset, params.n_words), ixs) for ixs in pending]
+            todo = [(make_group(model, [words[i] for i in ixs], (params.seed, places[ixs[0]], salt[ixs[0]], attempt), style, dataset, params), ixs) for ixs in pending]
             todo.sort(key=lambda g: sum(map(len, g[0].words)))     # rows of one batch should end at about the same time
             pending = []
             for start in range(0, len(todo), BATCH_ROWS):
@@ -553,14 +564,14 @@ def save_samples(
     folder: str | os.PathLike = ".",
     prefix: str = "",
 ) -> list: # of paths
-    "Write texts of a dataset and save a picture of each: `FOLDER/PREFIXNAME_sample_1.png`, or `..._topk_1.png` for the greedy ones."
-    texts = [dataset.sample(i)[1].split() for i in range(num)]
-    params = GenerationParams(do_sample=do_sample)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")                            # a model at the start of its training ends no word
-        ink = iter(generate_words(model, sum(texts, []), params, dataset, tries=1))
+    "Write texts of a dataset, each in its author's hand, and save a picture of each: `FOLDER/PREFIXNAME_sample_1.png`, or `..._topk_1.png` for the greedy ones."
     paths = []
-    for i, words in enumerate(texts):
-        page = layout([Word(w, next(ink), AUTHOR) for w in words], params)
+    for i in range(num):
+        _, text, author = dataset.sample(i)
+        params = GenerationParams(do_sample=do_sample, author=model.config.authors[author] if model.config.authors else None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")                        # a model at the start of its training ends no word
+            ink = generate_words(model, text.split(), params, dataset, tries=1)
+        page = layout([Word(w, p, AUTHOR) for w, p in zip(text.split(), ink)], params)
         paths.append(save_page(page, Path(folder)/f"{prefix}{dataset.name}_{'sample' if do_sample else 'topk'}_{i + 1}.png"))
     return paths

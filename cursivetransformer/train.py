@@ -6,8 +6,8 @@
 __all__ = ['NEWTON_SCHULZ', 'WARMUP', 'DECAY', 'MAY_CHANGE', 'EVALUATED', 'READ_BACK', 'orthogonalize', 'Muon', 'Optimizers',
            'make_optimizer', 'rate_factor', 'Schedule', 'Score', 'score_samples', 'evaluate_words', 'set_sizes',
            'adopt_shape', 'get_checkpoint', 'Run', 'read_metrics', 'plot_metrics', 'StopSignal', 'take_up',
-           'state_to_resume', 'start_or_resume', 'autocast', 'fuse', 'Team', 'read_back', 'train_in', 'train', 'launch',
-           'train_one']
+           'state_to_resume', 'start_or_resume', 'autocast', 'fuse', 'Team', 'out_of_patience', 'read_back', 'train_in',
+           'train', 'launch', 'train_one']
 
 # %% ../nbs/09_train.ipynb #1bc01fce
 import dataclasses, io, json, math, os, signal, sys, threading, time, types, warnings
@@ -17,7 +17,7 @@ from torch import distributed
 from .batches import Batches
 from .checkpoint import load_checkpoint, load_state, open_checkpoint, pick_device, save_model, save_state
 from .config import Config, ConfigError, CursiveError, load_config, preset, save_config, to_dict, write_atomic
-from .data import collate, create_datasets, prepare
+from .data import author_number, collate, create_datasets, prepare
 from .ink import Augmentation, Word
 from .model import Transformer
 from .runs import bring_run, run_reference
@@ -126,7 +126,7 @@ class Score:
 @torch.no_grad()
 def score_samples(
     model: Transformer,
-    samples: list, # of (tokens, text)
+    samples: list, # of (tokens, text, author)
     dataset, # knows how to collate them
     rows: int = 32, # samples computed together
 ) -> Score:
@@ -136,11 +136,11 @@ def score_samples(
     was_training, score = model.training, Score(0.0, 0, 0)
     model.eval()
     for i in range(0, len(samples), rows):
-        x, c, y = (t.to(device) for t in collate(samples[i:i + rows], dataset))
-        n = int((y != model.pad).sum())
-        score.nats += model(x, c, y)[1].item()*n
+        batch = [t.to(device) for t in collate(samples[i:i + rows], dataset)]
+        n = int((batch[2] != model.pad).sum())
+        score.nats += model(*batch)[1].item()*n
         score.tokens += n
-        score.points += sum(int((t < dataset.tokenizer.n_bins).sum()) for t, _ in samples[i:i + rows])//dataset.tokenizer.tokens_per_point
+        score.points += sum(int((t < dataset.tokenizer.n_bins).sum()) for t, *_ in samples[i:i + rows])//dataset.tokenizer.tokens_per_point
     model.train(was_training)
     return score
 
@@ -150,16 +150,19 @@ def evaluate_words(
     words: list, # of `Word`
     num_words: int = 1, # in a sample; neighbours in the list, of one author, as many as the model can read at once
 ) -> Score:
-    "Evaluate every word of a list once, whole, bent by the means and nothing random. Raises `CursiveError` for a word the model cannot take."
+    """Evaluate every word of a list once, whole, bent by the means and nothing random, in its author's hand if the model knows it, else in the first.
+    Raises `CursiveError` for a word the model cannot take."""
     c = model.config
     dataset = types.SimpleNamespace(config=c, tokenizer=stroke_tokenizer(c.tokenizer), characters=CharTokenizer(c.alphabet, c.context_block_size))
     bend = Augmentation(fraction=c.downsample_mean)
     limit = c.block_size if c.positions == "learned" else math.inf
     samples, group = [], []
-    def encode(group): return dataset.tokenizer.join(prepare([p for _, p in group], dataset.tokenizer, c.start_token)), " ".join(w.text for w, _ in group)
+    def encode(group):
+        tokens = dataset.tokenizer.join(prepare([p for _, p in group], dataset.tokenizer, c.start_token))
+        return tokens, " ".join(w.text for w, _ in group), author_number(group[0][0].author, c)
     def fits(sample): return len(sample[0]) < limit and len(sample[1]) <= c.context_block_size
     for word in words:
-        one = word, bend(word.points)
+        one = word, bend(word)
         if group and (len(group) == num_words or word.author != group[0][0].author or not fits(encode(group + [one]))):
             samples.append(encode(group)); group = []
         group.append(one)
@@ -167,15 +170,20 @@ def evaluate_words(
     return score_samples(model, samples + [encode(group)], dataset)
 
 # %% ../nbs/09_train.ipynb #597dbcc5
-def set_sizes(config: Config) -> Config:
-    "Put into a config what follows from its tokenizer, alphabet and `max_seq_length`: vocabularies and longest sequences."
+def set_sizes(
+    config: Config,
+    words: list = (), # of `Word`: whose authors are the hands to learn
+) -> Config:
+    "Put into a config what follows from its tokenizer, alphabet and `max_seq_length`: vocabularies and longest sequences; and the authors, unless it names some."
+    config.authors = config.authors or tuple(sorted({w.author for w in words if w.author}))
     characters = CharTokenizer(config.alphabet)
     config.vocab_size, config.block_size = stroke_tokenizer(config.tokenizer).vocab_size, config.max_seq_length
     config.context_vocab_size, config.context_block_size = characters.vocab_size, characters.max_length
     return config
 
 def adopt_shape(config: Config, model: Transformer) -> Transformer:
-    "Give a loaded model the run's config, after putting the model's own shape into it."
+    "Give a loaded model the run's config, after putting the model's own shape into it, and room for the config's authors into the model."
+    model.add_authors(config.authors)
     for f in dataclasses.fields(Config):
         if f.metadata["group"] in ("model", "sizes") or f.name in ("tokenizer", "alphabet"): setattr(config, f.name, getattr(model.config, f.name))
     if config.positions == "learned": config.max_seq_length = min(config.max_seq_length, config.block_size)
@@ -258,7 +266,7 @@ class StopSignal:
 
 # %% ../nbs/09_train.ipynb #26dce94c
 # What may change when a run goes on; everything else would make it another run.
-MAY_CHANGE = {"wandb_mode", "wandb_watch", "max_steps", "print_every", "log_every", "device", "compile", "run_dir", "resume", "preset", "sample_only", "local_checkpoint_path", "load_from_run_id",
+MAY_CHANGE = {"patience", "wandb_mode", "wandb_watch", "max_steps", "print_every", "log_every", "device", "compile", "run_dir", "resume", "preset", "sample_only", "local_checkpoint_path", "load_from_run_id",
               "wandb_project", "wandb_entity", "wandb_run_name", "wandb_api_key"}
 
 def take_up(config: Config) -> Config:
@@ -306,7 +314,7 @@ def autocast(device: torch.device):
 
 def fuse(
     model: Transformer,
-    batch: tuple, # x, c, y: to try it on
+    batch: tuple, # x, c, y, author: to try it on
     backend: str = "inductor", # of `torch.compile`
 ):
     "The model with its operations fused; the model itself, with a notice, where the compiler fails."
@@ -355,6 +363,11 @@ class Team:
 EVALUATED = 256  # held-out samples at each evaluation
 READ_BACK = 16   # words written and read back at each evaluation
 
+def out_of_patience(metrics: list, config: Config) -> bool:
+    "Whether the last `patience` evaluations brought no better test loss."
+    found = [r["test_loss"] for r in metrics if "test_loss" in r]
+    return bool(config.patience) and len(found) - 1 - min(range(len(found)), key=found.__getitem__, default=-1) >= config.patience
+
 def read_back(model: Transformer, dataset) -> Legibility:
     "How the bundled reader reads words of a dataset's texts as the model writes them: each once, by the same random numbers every time."
     texts = [w for i in range(READ_BACK) for w in dataset.sample(i)[1].split()][:READ_BACK]
@@ -368,9 +381,9 @@ def train_in(team: Team, config: Config, watch=None) -> Run:
     from tqdm.auto import tqdm
     config = take_up(config)
     folder = Path(config.run_dir)
-    model, optimizer, schedule, step, best, pending = start_or_resume(set_sizes(config), folder)
-    team.any(False)                                                # nobody writes before everybody has looked
     training, held_out = create_datasets(config)
+    model, optimizer, schedule, step, best, pending = start_or_resume(set_sizes(config, training.words), folder)
+    team.any(False)                                                # nobody writes before everybody has looked
     device = model.lm_head.weight.device
     batches = Batches(training, device, team.rank, team.size)
     test_samples = [held_out.sample(i) for i in range(min(EVALUATED, len(held_out)))]
@@ -427,10 +440,10 @@ def train_in(team: Team, config: Config, watch=None) -> Run:
         fusing = config.compile and device.type == "cuda" and step < config.max_steps
         if fusing: bar.set_postfix_str("compiling, a minute or so")
         network = team.share(fuse(model, batches(step)) if fusing else model)
-        while step < config.max_steps and not team.any(stop.received):
-            x, c, y = batches(step)
+        while step < config.max_steps and not team.any(stop.received) and not out_of_patience(metrics, config):
+            batch = batches(step)
             own, all_targets = batches.targets(step)
-            with autocast(device): _, loss = network(x, c, y)
+            with autocast(device): _, loss = network(*batch)
             loss = loss*(own*team.size/all_targets)                # the mean over processes is the mean over tokens
             tokens += all_targets
             optimizer.zero_grad()
@@ -450,12 +463,12 @@ def train_in(team: Team, config: Config, watch=None) -> Run:
             if step % config.log_every == 0:
                 evaluate()
                 steps, tokens, since = 0, 0, time.perf_counter()
-        if step < config.max_steps:
+        if step < config.max_steps and not out_of_patience(metrics, config):
             save(None)
             tracker.checkpoint()
             if team.leads: bar.write(f"Stopped by {stop.received or 'a signal to another process'} at step {step}; everything is saved. Go on with: cursive train --resume --run_dir {folder}", file=sys.stderr)
         elif not any(r["step"] == step and "test_loss" in r for r in metrics): evaluate()
-    return Run(folder, model.eval(), metrics, finished=step >= config.max_steps)
+    return Run(folder, model.eval(), metrics, finished=step >= config.max_steps or out_of_patience(metrics, config))
 
 # %% ../nbs/09_train.ipynb #f10b02af
 def train(

@@ -1,5 +1,6 @@
 """Batches made on a device are, token for token, what the plain way makes."""
 import collections
+import dataclasses
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from cursivetransformer.batches import POOL, Batches, Flat, Samples, spans
 from cursivetransformer.config import CursiveError, preset
-from cursivetransformer.data import StrokeDataset, choose_words, collate, create_datasets, split_mix, stream, uniform
+from cursivetransformer.data import StrokeDataset, choose_words, collate, create_datasets, load_bank, prepare, split_mix, stream, uniform
 from cursivetransformer.ink import Word
 
 
@@ -51,8 +52,19 @@ def test_odd_words_are_treated_alike():
     bar = np.array([[0, 0, 1], [0.1, 0, 1], [0.2, 0.01, 1], [0.2, 0.01, 0], [0.1, -0.2, 1], [0.1, -0.2, 0], [0.3, 0, 1], [0.35, 0, 1]], float)
     words = [Word("i", dot, "A"), Word("to", bar, "A"), Word("no", bar[:4], "B"), Word("x", np.array([[0, 0, 0], [0, 0.1, 1], [0, 0.2, 1], [0, 0.2, 0]], float), "C")]
     for start in True, False:
-        d = StrokeDataset(words, preset("debug", num_words=4, start_token=start), 50, True)
+        d = StrokeDataset(words, preset("debug", num_words=4, start_token=start, authors=("C", "A")), 50, True)
         assert_same(d, list(range(50)), [4] * 50)
+        hands = {d.sample(i)[1].split()[0]: d.sample(i)[2] for i in range(50)}
+        assert hands == {"i": 1, "to": 1, "no": 0, "x": 0}          # a name that the config does not know stands for the first
+
+
+def test_ink_that_a_model_wrote_is_not_thinned_out_again():
+    words = load_bank("embedded").words[:40]
+    mixed = [dataclasses.replace(w, page=(0.0, 0.0)) if i % 2 else w for i, w in enumerate(words)]
+    plain = preset("debug", num_words=3)
+    for augment in True, False: assert_same(StrokeDataset(mixed, plain, 50, augment), list(range(50)), [3] * 50)
+    d = StrokeDataset(mixed[1:2], preset("debug", num_words=1), 1, False)
+    np.testing.assert_array_equal(d.sample(0)[0], prepare([mixed[1].points], d.tokenizer, True)[0])
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 6)), max_size=20))
@@ -72,10 +84,9 @@ def test_random_numbers_are_the_published_ones_in_numpy_and_torch():
 
 
 def test_all_choices_of_words_are_equally_likely():
-    first, size = np.array([0, 0, 0, 0, 4]), np.array([4, 4, 4, 4, 1])
-    chosen = choose_words(uniform(stream(1, np.arange(60_000))[:, None], np.arange(3)), first, size)
+    chosen = choose_words(uniform(stream(1, np.arange(96_000))[:, None], np.arange(3)), np.array([0, 4]), np.array([4, 1]))
     mine = chosen[chosen[:, 0] < 4]
-    assert (chosen[chosen[:, 0] == 4] == 4).all() and len(mine) == pytest.approx(48_000, rel=0.02)
+    assert (chosen[chosen[:, 0] == 4] == 4).all() and len(mine) == pytest.approx(48_000, rel=0.02)      # authors alike, however many words
     counts = collections.Counter(map(tuple, mine.tolist()))
     assert len(counts) == 4 * 3 * 2 and all(len(set(c)) == 3 for c in counts)
     assert max(counts.values()) < 1.15 * min(counts.values())
@@ -87,7 +98,7 @@ def test_batches_depend_on_the_step_alone_and_hold_little_padding():
     for s, t in zip(later(POOL + 5), batches(POOL + 5)): assert torch.equal(s, t)
     padding, all_tokens, tokens = 0, 0, []
     for step in range(2 * POOL):
-        x, c, y = batches(step)
+        x, c, y, _ = batches(step)
         assert not bool((x == train.PAD_TOKEN).all(0).any()) and not bool((c == 0).all(0).any())      # no longer than the longest sample
         tokens.append(int((y != train.PAD_TOKEN).sum()))
         assert batches.targets(step) == (tokens[-1], tokens[-1])

@@ -129,6 +129,7 @@ def published(tmp_path, monkeypatch):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(data, "SOURCE", f"http://127.0.0.1:{server.server_port}/")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("CURSIVE_DATA", raising=False)
     yield files
     server.shutdown()
 
@@ -178,6 +179,10 @@ def test_no_text_stands_on_both_sides():
     assert not {w.text for w in train} & {w.text for w in test}
     assert len(train) + len(test) == len(doubled) and len({w.text for w in test}) == round(0.05 * len({w.text for w in words}))
     assert [w.text for w in split_words(doubled, seed=6)[1]] != [w.text for w in test]
+    few = [Word(f"{w.text}s", w.points, "other") for w in words[:20]]
+    _, test = split_words(words + few, seed=5, share=0.2)          # every author is held out by as much
+    assert len({w.text for w in test if w.author == "other"}) == 4 and len({w.text for w in test}) == 4 + round(0.2 * len({w.text for w in words}))
+    assert [w.text for w in split_words(few, seed=1, share=0.01)[1]] == ["".join(w.text for w in split_words(few, seed=1, share=0.05)[1])]
 
 
 def test_samples_depend_on_seed_and_number_alone():
@@ -223,7 +228,7 @@ def test_long_samples_lose_whole_words():
     cut, _ = make(num_words=6, max_seq_length=400)
     shorter = 0
     for i in range(30):
-        tokens, text = cut.sample(i)
+        tokens, text, _ = cut.sample(i)
         words = cut.tokenizer.split(tokens)
         assert len(tokens) < 400 and len(words) == len(text.split())
         for w in words: assert not cut.tokenizer.decode(w)[-1, 2]   # ends with the pen up: a whole word

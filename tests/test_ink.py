@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cursivetransformer.ink import (
-    LINE_START, Augmentation, baseline, deslant, downsample, offsets_to_strokes, resample, rotate, scale, shear, slant, strokes, strokes_to_offsets,
+    LINE_START, Augmentation, Word, baseline, deslant, downsample, offsets_to_strokes, resample, rotate, scale, shear, slant, strokes, strokes_to_offsets,
 )
 
 
@@ -74,7 +74,7 @@ def test_augmentation_depends_on_its_generator_alone():
     points = np.c_[np.random.default_rng(0).normal(size=(50, 2)), np.ones(50)]
     np.random.seed(1)
     before = np.random.get_state()[1].copy()
-    make = lambda: Augmentation.draw(np.random.default_rng(3).random(5), 0.65, 0.1)(points, np.random.default_rng(4))
+    make = lambda: Augmentation.draw(np.random.default_rng(3).random(5), 0.65, 0.1)(Word("a", points), np.random.default_rng(4))
     np.testing.assert_array_equal(make(), make())
     np.testing.assert_array_equal(np.random.get_state()[1], before)
 

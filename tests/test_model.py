@@ -49,6 +49,34 @@ def test_rows_of_a_cache_can_be_dropped(keep):
         torch.testing.assert_close(model.advance(idx[keep, 9:], cache), plain[keep, -1], atol=1e-5, rtol=1e-5)
 
 
+def test_hands_differ_alike_in_both_ways_of_computing():
+    model = make(authors=("Ann", "Bo", "Cy"))
+    torch.nn.init.normal_(model.transformer["wae"].weight)
+    idx, context, author = torch.randint(0, 525, (3, 20)), torch.randint(1, 72, (3, 8)), torch.tensor([2, 0, 1])
+    with torch.no_grad():
+        plain, first = model(idx, context, author=author)[0], model(idx, context)[0]
+        cache = Cache(model, context, 20, author)
+        for i in range(10): model.advance(idx[:, i:i + 1], cache)
+        cache.keep(torch.tensor([2, 1]))
+        torch.testing.assert_close(model.advance(idx[[2, 1], 10:11], cache), plain[[2, 1], 10], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(first[1], plain[1])                 # the first author is who writes if nobody says
+    assert (first[0] - plain[0]).abs().max() > 0.1
+
+
+def test_new_authors_leave_the_old_hands_as_they_were():
+    model, idx, context = make(), torch.randint(0, 525, (2, 20)), torch.randint(1, 72, (2, 8))
+    with torch.no_grad():
+        before = model(idx, context)[0]
+        model.add_authors(("Ann",))
+        assert model.config.authors == ("Ann",) and "wae" not in model.transformer
+        model.add_authors(("Bo", "Ann"))
+        assert model.config.authors == ("Ann", "Bo") and torch.equal(model(idx, context)[0], before)
+        torch.nn.init.normal_(model.transformer["wae"].weight)
+        ann = model(idx, context)[0]
+        model.add_authors(("Cy",))
+        assert torch.equal(model(idx, context)[0], ann) and len(model.transformer["wae"].weight) == 3
+
+
 def test_fused_attention_equals_attention_written_out(monkeypatch):
     from cursivetransformer import model as module
     from cursivetransformer.bench import plain_attention

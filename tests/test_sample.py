@@ -135,8 +135,8 @@ def plain_decode(model, words, params):
                                             (["a", "prey", "to"], dict(seed=3, top_p=0.8)), (["many"], dict(do_sample=False))], ids=str)
 def test_cached_batched_writing_equals_the_plain_way(default, words, options):
     params = GenerationParams(**options)
-    group = make_group(default, words, (params.seed, 0, 0, 1), None, None, 4)
-    others = [make_group(default, [w], (9, i), None, None, 4) for i, w in enumerate(["other", "by", "."])]
+    group = make_group(default, words, (params.seed, 0, 0, 1), None, None, params)
+    others = [make_group(default, [w], (9, i), None, None, params) for i, w in enumerate(["other", "by", "."])]
     for batch in [others[0], group, *others[1:]], [group]:
         fast = [tokens.tolist() for tokens, ended, _ in decode(default, batch, params)[batch.index(group)] if ended]
         assert fast == plain_decode(default, words, params)
@@ -291,3 +291,14 @@ def test_progress_counts_every_word(default, monkeypatch):
     seen = []
     write(" ".join(WORDS), default, progress=seen.append)
     assert seen == sorted(seen) and seen[-1] == len(WORDS) and len(seen) > 3
+
+
+def test_a_hand_is_chosen_by_its_author(tiny):
+    torch.manual_seed(0)
+    two = Transformer(preset("debug", vocab_size=525, block_size=1050, context_vocab_size=72, context_block_size=50, authors=("Ann", "Bo"))).eval()
+    torch.nn.init.normal_(two.transformer["wae"].weight)
+    how = dict(seed=1, respell=None, num_steps=60)
+    with pytest.warns(UserWarning, match="no end"): ann, first, bo = (write("to be", two, author=a, **how) for a in ("Ann", None, "Bo"))
+    assert all(np.array_equal(a.points, b.points) for a, b in zip(ann, first)) and not np.array_equal(ann[0].points, bo[0].points)
+    with pytest.raises(CursiveError, match="Ann, Bo, and not of 'Ben'"): write("to be", two, author="Ben", **how)
+    with pytest.raises(CursiveError, match="does not say whose hand"): write("to be", tiny, author="Ann", **how)

@@ -230,7 +230,7 @@ def test_evaluation_counts_every_real_token_once(default):
     nats = 0.0
     with torch.no_grad():
         for w in words:
-            x, c, y = collate([(prepare([Augmentation(fraction=0.65)(w.points)], d.tokenizer, True)[0], w.text)], d)
+            x, c, y, _ = collate([(prepare([Augmentation(fraction=0.65)(w)], d.tokenizer, True)[0], w.text, 0)], d)
             nats += torch.nn.functional.cross_entropy(default(x, c)[0][0], y[0], reduction="sum").item()
     assert one.nats == pytest.approx(nats, rel=1e-4)
 
@@ -268,3 +268,38 @@ def test_trains_on_real_ink(shared, tmp_path):
     run = train(preset("debug", dataset_name=str(shared / "data/bigbank_3325.json.zip"), max_steps=60, print_every=10, log_every=60, learning_rate=2e-2, run_dir=str(tmp_path / "r")))
     assert losses(run)[-1] < 0.8 * losses(run)[0] and np.isfinite(run.metrics[-1]["test_loss"])
     assert Transformer(load_config(tmp_path / "r/config.json")).config.vocab_size == 525
+
+
+def two_banks(tmp_path):
+    "A bank of two hands: the embedded words, and half of them leaning over."
+    from cursivetransformer.data import save_bank
+    words = load_bank("embedded").words
+    return str(save_bank(words + [dataclasses.replace(w, points=w.points @ [[1, 0, 0], [-0.6, 1, 0], [0, 0, 1]], author="Leaning") for w in words[::2]], tmp_path / "two.json"))
+
+
+def test_a_run_on_two_hands_knows_both_by_name(tmp_path):
+    config = lambda name, **more: preset("debug", **{**FAST, "dataset_name": two_banks(tmp_path)}, run_dir=str(tmp_path / name), **more)
+    run = train(config("whole", max_steps=8))
+    assert run.model.config.authors == ("Hershey", "Leaning") == load_checkpoint(run.folder, "cpu").config.authors
+    assert run.model.transformer["wae"].weight.abs().min() > 0         # both hands were learned
+    train(config("parts", max_steps=4))
+    parts = train(config("parts", max_steps=8, resume=True, authors=("Hershey", "Leaning")))
+    for a, b in zip(run.model.state_dict().values(), parts.model.state_dict().values()): assert torch.equal(a, b)
+
+
+def test_a_model_of_one_hand_learns_another(whole, tmp_path):
+    assert whole.model.config.authors == ("Hershey",) and "wae" not in whole.model.transformer
+    run = train(preset("debug", **{**FAST, "dataset_name": two_banks(tmp_path)}, max_steps=2, run_dir=str(tmp_path / "more"), local_checkpoint_path=str(whole.folder)))
+    assert run.model.config.authors == ("Hershey", "Leaning") and run.model.config.n_layer == whole.model.config.n_layer
+    words = [dataclasses.replace(w, author=a) for w in load_bank("embedded").words[:3] for a in run.model.config.authors]
+    torch.nn.init.normal_(run.model.transformer["wae"].weight)
+    one, other = (evaluate_words(run.model, [w for w in words if w.author == a]).nats for a in run.model.config.authors)
+    assert abs(one - other) > 1                                       # each word is scored in its author's hand
+    assert evaluate_words(run.model, words).nats == pytest.approx(one + other, rel=1e-5)
+
+
+def test_patience_ends_a_run_that_gets_no_better(tmp_path):
+    run = train(preset("debug", **{**FAST, "log_every": 1}, learning_rate=0.0, max_steps=50, patience=3, run_dir=str(tmp_path / "run")))
+    assert run.finished and run.metrics[-1]["step"] == 4              # the first evaluation is the best
+    again = train(preset("debug", **{**FAST, "log_every": 1}, learning_rate=0.0, max_steps=50, patience=5, resume=True, authors=("Hershey",), run_dir=str(tmp_path / "run")))
+    assert again.finished and again.metrics[-1]["step"] == 6
