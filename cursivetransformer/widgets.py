@@ -8,8 +8,8 @@ __all__ = ['PIECE', 'CANDIDATES', 'PAD', 'PAPER', 'MARK', 'SCRIPT', 'STYLE', 'MO
            'ClickView', 'still', 'ButtonView', 'refill', 'Worker', 'WritingApp', 'page_view', 'make_controls',
            'arrange']
 
-# %% ../nbs/11_widgets.ipynb #77f36e07
-import base64, dataclasses, functools, html, mimetypes, queue, threading, warnings, zlib
+# %% ../nbs/11_widgets.ipynb #7f56f35f
+import atexit, base64, dataclasses, functools, html, mimetypes, queue, threading, warnings, zlib
 from pathlib import Path
 import numpy as np
 from .checkpoint import load_checkpoint
@@ -235,7 +235,7 @@ def _undo(self: WritingDesk):
 
 WritingDesk.replace, WritingDesk.taken, WritingDesk.choose, WritingDesk.respell, WritingDesk.undo = _replace, _taken, _choose, _respell, _undo
 
-# %% ../nbs/11_widgets.ipynb #431efef8
+# %% ../nbs/11_widgets.ipynb #509e33e4
 def _save(self: WritingDesk, path: str) -> Path:
     "Write the page into a file. Raises `CursiveError`."
     if not self.sheet.words: raise CursiveError("There is nothing to save yet: write something first.")
@@ -248,10 +248,9 @@ def _load(self: WritingDesk, path: str | None = None):
     "Write with another model from now on: a file, a run's folder, wandb:ENTITY/PROJECT/RUN, or the bundled one. Raises `CursiveError`."
     self.tell(f"Loading {path or 'the bundled model'} …")
     model = load_checkpoint(path)
-    authors = getattr(model.config, "authors", ())
-    if getattr(self.params, "author", None) not in (None, *authors): self.params = dataclasses.replace(self.params, author=None)
-    self.model, self.offers = model, {}
     c = model.config
+    if self.params.author not in c.authors: self.params = dataclasses.replace(self.params, author=None)
+    self.model, self.offers = model, {}
     self.tell(f"Writing with {path or 'the bundled model'}: {sum(p.numel() for p in model.parameters()):,} parameters in {c.n_layer} layers of width {c.n_embd}.")
 
 def _styles(self: WritingDesk, most: int = 200) -> dict: # text: the `warmup_sample_ix` that begins with it
@@ -459,18 +458,24 @@ def refill(box, children: list):
     old, box.children = box.children, children
     for child in old: close(child)
 
-# %% ../nbs/11_widgets.ipynb #3e0faf50
+# %% ../nbs/11_widgets.ipynb #c7c0dc43
 class Worker:
-    "A thread that does one thing after the other."
-    def __init__(self):
-        self.tasks = queue.Queue()
+    "A thread that does one thing after the other. When Python exits, it ends what it is doing with `stop`, and does nothing more."
+    def __init__(self, stop):
+        self.tasks, self.stop, self.over = queue.Queue(), stop, False
         threading.Thread(target=self.work, daemon=True, name="cursive").start()
+        atexit.register(self.finish)
 
     def work(self):
         while True:
             task = self.tasks.get()
-            try: task()
+            try: self.over or task()
             finally: self.tasks.task_done()
+
+    def finish(self, seconds: float = 10):
+        self.over = True
+        self.stop()
+        self.wait(seconds)
 
     def busy(self) -> bool: return self.tasks.unfinished_tasks > 0
 
@@ -478,7 +483,7 @@ class Worker:
         "Whether all is done within so many seconds."
         with self.tasks.all_tasks_done: return self.tasks.all_tasks_done.wait_for(lambda: not self.busy(), seconds)
 
-# %% ../nbs/11_widgets.ipynb #d1a26bee
+# %% ../nbs/11_widgets.ipynb #b9fe8ead
 class WritingApp:
     "A panel to write with: `WritingApp('Sing, O goddess')` as the last line of a cell shows it."
 
@@ -487,8 +492,9 @@ class WritingApp:
         desk: WritingDesk | None = None, # one with the bundled model if None
         clickable: bool | None = None, # False for plain buttons, where a front end shows no widgets but Jupyter's own; None for a page to click if anywidget is there
     ):
-        self.desk, self.worker = desk or WritingDesk(), Worker()
-        self.showing, self.going, self.drawn = False, False, [(), None, None]   # going: a button's task is under way; drawn: of what, the page, the offers
+        self.desk = desk or WritingDesk()
+        self.worker = Worker(self.desk.stop)
+        self.showing, self.going, self.drawn, self.proposed = False, False, (), ()   # going: a button's task is under way; drawn: what the page was drawn of, and it; proposed: likewise the offers
         self.view = page_view(clickable, self.mark, self.take)
         self.controls = make_controls(self.desk, text)
         self.widget = arrange(self.controls, self.view.widget)
@@ -584,7 +590,7 @@ def _take(self: WritingApp, index: int, number: int):
 PROPOSED = 3  # of many words marked together, so many have candidates drawn without being asked; Re-spell draws the others
 WritingApp.start, WritingApp.attempt, WritingApp.mark, WritingApp.propose, WritingApp.take = _start, _attempt, _mark, _propose, _take
 
-# %% ../nbs/11_widgets.ipynb #80616029
+# %% ../nbs/11_widgets.ipynb #fbac997c
 def _connect(self: WritingApp):
     "Let every control do what it is for."
     c, desk = self.controls, self.desk
@@ -632,13 +638,12 @@ def _load(self: WritingApp):
 
 def _refresh_choices(self: WritingApp):
     "Offer the style words and the authors that there are."
-    c, p, authors = self.controls, self.desk.params, getattr(self.desk.model.config, "authors", ())
-    styles, author = self.desk.styles(), getattr(p, "author", None) or next(iter(authors), None)
+    c, p, authors, styles = self.controls, self.desk.params, self.desk.model.config.authors, self.desk.styles()
     if p.warmup_sample_ix not in (None, *styles.values()): styles[f"sample {p.warmup_sample_ix}"] = p.warmup_sample_ix
     with self.desk.lock:
         self.showing = True
         c["style_word"].options, c["author"].options = [("none", NO_STYLE), *styles.items()], list(authors)
-        c["style_word"].value, c["author"].value = NO_STYLE if p.warmup_sample_ix is None else p.warmup_sample_ix, author
+        c["style_word"].value, c["author"].value = NO_STYLE if p.warmup_sample_ix is None else p.warmup_sample_ix, p.author or next(iter(authors), None)
         c["author"].layout.display = None if len(authors) > 1 else "none"
         self.showing = False
 
@@ -646,16 +651,24 @@ DOWNLOAD = 4 * 2**20  # bytes that a link may hold; a larger file lies where it 
 NO_STYLE = -1         # None would mean that nothing is chosen
 WritingApp.connect, WritingApp.write, WritingApp.mark_typed, WritingApp.save, WritingApp.load, WritingApp.refresh_choices = _connect, _write_and_propose, _mark_typed, _save, _load, _refresh_choices
 
-# %% ../nbs/11_widgets.ipynb #2d5b2b4f
+# %% ../nbs/11_widgets.ipynb #554d4e01
+def _drawing(self: WritingApp) -> dict:
+    "The page as it is to be shown."
+    desk = self.desk
+    of = desk.sheet.words, desk.sheet.held, desk.size, desk.params.slant, desk.params.sentence_line_width
+    same = [a is b for a, b in zip(of, self.drawn[0])] if self.drawn else [False]
+    growing = desk.total and all(same[1:]) and self.drawn and len(of[0]) < 1.25*len(self.drawn[0][0])
+    if not all(same) and not growing: self.drawn = of, drawing(desk.picture)
+    if not self.proposed or self.proposed[0] is not desk.offers or self.proposed[1] is not of[0]: self.proposed = desk.offers, of[0], offered(desk)
+    return self.drawn[1]
+
 def _show(self: WritingApp):
     "Bring the panel up to date."
     c, desk = self.controls, self.desk
     with desk.lock:
         self.showing = True
-        sheet, p, offers = desk.sheet, desk.params, desk.offers
-        of = sheet.words, sheet.held, offers, desk.size, p.slant, p.sentence_line_width
-        if len(of) != len(self.drawn[0]) or any(a is not b for a, b in zip(of, self.drawn[0])): self.drawn = of, drawing(desk.picture), offered(desk)
-        self.view.show(sheet, *self.drawn[1:])
+        sheet, p = desk.sheet, desk.params
+        self.view.show(sheet, self.drawing(), self.proposed[-1])
         there = len(sheet.words) > 0
         for name, can in dict(write=not self.going, load=not self.going, stop=desk.total > 0, respell=there and not self.going, undo=bool(desk.history) and not self.going, save=there and not self.going).items():
             c[name].disabled = not can
@@ -668,4 +681,4 @@ def _show(self: WritingApp):
         c["status"].value = f'<div role="status" style="line-height:1.4;{colour}">{html.escape(desk.message)}{of_total}</div>'
         self.showing = False
 
-WritingApp.show = _show
+WritingApp.drawing, WritingApp.show = _drawing, _show

@@ -6,11 +6,13 @@ import types
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 from cursivetransformer.checkpoint import save_model
-from cursivetransformer.config import CursiveError
+from cursivetransformer.config import CursiveError, preset
 from cursivetransformer.data import load_bank
 from cursivetransformer.ink import Word, slant
+from cursivetransformer.model import Transformer
 from cursivetransformer.reader import load_reader
 from cursivetransformer.render import FORMATS, on_page
 from cursivetransformer.sample import GenerationParams, write
@@ -388,6 +390,25 @@ def test_another_model_from_the_panel(app, tiny, tmp_path):
     assert "the bundled model" in status(app) and app.desk.model.config.n_layer == 4
 
 
+def test_a_model_of_several_hands_asks_whose(default):
+    torch.manual_seed(0)
+    config = preset("debug", vocab_size=525, block_size=1050, context_vocab_size=72, context_block_size=50, authors=("Ada", "Ben"))
+    model = Transformer(config).eval()
+    torch.nn.init.normal_(model.transformer["wae"].weight)
+    app = WritingApp("a soul", WritingDesk(model), clickable=False)
+    author = app.controls["author"]
+    assert list(author.options) == ["Ada", "Ben"] and author.value == "Ada" and author.layout.display is None
+    press(app, "write")
+    ada = inks(app.desk)
+    author.value = "Ben"
+    press(app, "write")
+    assert app.desk.params.author == "Ben" and not np.array_equal(ada[1], inks(app.desk)[1])
+    press(app, "load")                                                           # the bundled model does not ask
+    assert author.layout.display == "none" and app.desk.params.author is None and "the bundled model" in status(app)
+    press(app, "write")
+    assert "2 words." in status(app)
+
+
 def test_very_many_words_get_no_buttons_but_numbers(default):
     app = WritingApp("", WritingDesk(default), clickable=False)
     app.desk.write("a soul")
@@ -426,6 +447,12 @@ def test_colab_is_asked_to_show_custom_widgets(monkeypatch):
     monkeypatch.setitem(sys.modules, "google.colab", types.SimpleNamespace(output=output))
     clickable_page.__wrapped__()
     assert asked
+
+
+def test_leaving_in_the_middle_of_a_text():
+    code = "from cursivetransformer import WritingApp; import time; app = WritingApp('many a brave soul '*200, clickable=False); app.controls['write'].click(); time.sleep(0.5)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
 
 def test_importing_is_cheap():
