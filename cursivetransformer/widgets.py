@@ -8,8 +8,8 @@ __all__ = ['PIECE', 'CANDIDATES', 'PAD', 'PAPER', 'MARK', 'SCRIPT', 'STYLE', 'MO
            'ClickView', 'still', 'ButtonView', 'refill', 'Worker', 'WritingApp', 'page_view', 'make_controls',
            'arrange']
 
-# %% ../nbs/11_widgets.ipynb #7f56f35f
-import atexit, base64, dataclasses, functools, html, mimetypes, queue, threading, warnings, zlib
+# %% ../nbs/11_widgets.ipynb #85fe18af
+import atexit, base64, contextlib, dataclasses, functools, html, mimetypes, queue, threading, traceback, warnings, zlib
 from pathlib import Path
 import numpy as np
 from .checkpoint import load_checkpoint
@@ -19,8 +19,7 @@ from .ink import Word
 from .model import Transformer
 from .reader import Reader, load_reader
 from .render import FORMATS, INK, MM, box_of, kind_of, on_page, path_data, save_page
-from .sample import (AUTHOR, GenerationParams, Spelling, draw_words, generate_words, indices_of, layout, line_starts, split_text,
-                                       style_dataset)
+from .sample import AUTHOR, GenerationParams, Spelling, draw_words, generate_words, indices_of, layout, line_starts, split_text, style_dataset
 from .tokenizer import fold
 
 # %% ../nbs/11_widgets.ipynb #028037e3
@@ -76,7 +75,7 @@ class WritingDesk:
         self.stopping.set()
         if self.total: self.tell("Stopping", self.done, self.total)
 
-# %% ../nbs/11_widgets.ipynb #48750d97
+# %% ../nbs/11_widgets.ipynb #7e42556c
 def _page(self: WritingDesk) -> list: # of placed `Word`s
     "The words on their lines, at the size they were drawn."
     sheet, width = self.sheet, self.params.sentence_line_width/self.size
@@ -89,7 +88,7 @@ def _picture(self: WritingDesk) -> list: # of placed `Word`s
 
 def _adjust(self: WritingDesk, size: float | None = None, **options): # fields of `GenerationParams`
     "Change how to write. Slant, size and length of line show at once, the rest in the next words. Raises `CursiveError`."
-    params, size = dataclasses.replace(self.params, **options), size or self.size
+    params, size = dataclasses.replace(self.params, **options), self.size if size is None else size
     params.check()
     if not 0.1 <= size <= 10: raise CursiveError(f"The size lies between 0.1 and 10, and {size} does not.")
     moved = size != self.size or params.slant != self.params.slant or params.sentence_line_width != self.params.sentence_line_width
@@ -98,12 +97,12 @@ def _adjust(self: WritingDesk, size: float | None = None, **options): # fields o
 
 WritingDesk.page, WritingDesk.picture, WritingDesk.adjust = property(_page), property(_picture), _adjust
 
-# %% ../nbs/11_widgets.ipynb #f7373c8d
+# %% ../nbs/11_widgets.ipynb #73ceb717
 PIECE = 16  # words written between two looks at whether to stop: a second and a half on a CPU core
 
 def _write(self: WritingDesk, text: str):
     "Write a text in place of what lies there; if stopped, what is written by then stays. Raises `CursiveError`, and then everything stays as it was."
-    before, params, spellings = self.sheet, self.params, []      # a knob that is turned meanwhile is for the next text
+    before, offers, params, spellings = self.sheet, self.offers, self.params, []      # a knob that is turned meanwhile is for the next text
     self.stopping.clear()
     params.check()
     try:
@@ -115,6 +114,7 @@ def _write(self: WritingDesk, text: str):
                 if self.stopping.is_set(): break
                 spellings.append(self.add(words[at:at + PIECE], params, Sheet(breaks=breaks) if at == 0 else None))
     except BaseException:
+        self.offers = offers
         self.put(**vars(before))
         raise
     if not spellings: return self.tell("Stopped before the first word.")
@@ -151,7 +151,7 @@ def summary(sheet: Sheet, asked: int, spellings: list, notes: list) -> str:
     if unread: says.append(f"Not read back, for characters that the reader does not know: {listed(unread)}.")
     return " ".join(says + [n if n.endswith(".") else n + "." for n in dict.fromkeys(notes)])
 
-# %% ../nbs/11_widgets.ipynb #cf1b4521
+# %% ../nbs/11_widgets.ipynb #2254500b
 CANDIDATES = 4  # drawings a word to choose from
 
 def _draw(self: WritingDesk, indices: list) -> dict: # index: list of `Candidate`s, the best first
@@ -181,9 +181,9 @@ def _mark(self: WritingDesk, indices):
 def _offer(self: WritingDesk, index: int):
     "Draw candidates for a word that is marked, unless there are some. Raises `CursiveError`."
     if index not in self.sheet.marks or index in self.offers: return
-    found, sheet = self.draw([index]), self.sheet
-    with self.lock:
-        if index in self.sheet.marks and self.sheet.words is sheet.words: self.offers = {**self.offers, **found}   # it may have been unmarked in the meantime
+    words, found = self.sheet.words, self.draw([index])
+    with self.lock:                                                # it may have been unmarked or written again in the meantime
+        if index in self.sheet.marks and self.sheet.words is words: self.offers = {**self.offers, **found}
     self.changed()
 
 WritingDesk.draw, WritingDesk.mark, WritingDesk.offer = _draw, _mark, _offer
@@ -458,7 +458,7 @@ def refill(box, children: list):
     old, box.children = box.children, children
     for child in old: close(child)
 
-# %% ../nbs/11_widgets.ipynb #c7c0dc43
+# %% ../nbs/11_widgets.ipynb #08fb11f4
 class Worker:
     "A thread that does one thing after the other. When Python exits, it ends what it is doing with `stop`, and does nothing more."
     def __init__(self, stop):
@@ -470,6 +470,7 @@ class Worker:
         while True:
             task = self.tasks.get()
             try: self.over or task()
+            except Exception: traceback.print_exc()            # a panel that cannot be shown any more; the next task may go well
             finally: self.tasks.task_done()
 
     def finish(self, seconds: float = 10):
@@ -483,7 +484,7 @@ class Worker:
         "Whether all is done within so many seconds."
         with self.tasks.all_tasks_done: return self.tasks.all_tasks_done.wait_for(lambda: not self.busy(), seconds)
 
-# %% ../nbs/11_widgets.ipynb #b9fe8ead
+# %% ../nbs/11_widgets.ipynb #c05534b5
 class WritingApp:
     "A panel to write with: `WritingApp('Sing, O goddess')` as the last line of a cell shows it."
 
@@ -494,7 +495,7 @@ class WritingApp:
     ):
         self.desk = desk or WritingDesk()
         self.worker = Worker(self.desk.stop)
-        self.showing, self.going, self.drawn, self.proposed = False, False, (), ()   # going: a button's task is under way; drawn: what the page was drawn of, and it; proposed: likewise the offers
+        self.showing, self.going, self.drawn = False, False, ()   # showing: controls are set by us; going: a button's task is under way; drawn: of what, the page, the candidates
         self.view = page_view(clickable, self.mark, self.take)
         self.controls = make_controls(self.desk, text)
         self.widget = arrange(self.controls, self.view.widget)
@@ -511,6 +512,14 @@ class WritingApp:
     def wait(self, seconds: float = 60) -> bool:
         "Whether all that was asked for is done within so many seconds."
         return self.worker.wait(seconds)
+
+    @contextlib.contextmanager
+    def quietly(self):
+        "While controls are set by us and not by somebody."
+        with self.desk.lock:
+            self.showing = True
+            try: yield
+            finally: self.showing = False
 
 def page_view(clickable: bool | None, on_mark, on_take):
     "The view there is, or the one asked for. Raises `CursiveError`."
@@ -553,12 +562,12 @@ def arrange(c: dict, page) -> object: # a widget
     return W.VBox([c["text"], row("write", "stop", "progress"), c["status"], page, row("respell", "undo", "words"), line(), row("temperature", "seed"), row("size", "width"), row("slant", "as_written"),
                    row("style_word", "author"), line(), row("kind", "name", "save", "link"), row("checkpoint", "load")], layout=W.Layout(width="100%", max_width="920px", padding="4px"))
 
-# %% ../nbs/11_widgets.ipynb #b07ed8e1
+# %% ../nbs/11_widgets.ipynb #4c2b2baa
 def _start(self: WritingApp, task, *args):
-    "Do what a button says, unless another button's task is under way."
+    "Do what a button says, in the other thread, unless another button's task is under way."
     def run():
-        self.attempt(task, *args)
-        self.going = False
+        try: self.attempt(task, *args)
+        finally: self.going = False
         self.show()
     if self.going: return
     self.going = True
@@ -590,7 +599,7 @@ def _take(self: WritingApp, index: int, number: int):
 PROPOSED = 3  # of many words marked together, so many have candidates drawn without being asked; Re-spell draws the others
 WritingApp.start, WritingApp.attempt, WritingApp.mark, WritingApp.propose, WritingApp.take = _start, _attempt, _mark, _propose, _take
 
-# %% ../nbs/11_widgets.ipynb #fbac997c
+# %% ../nbs/11_widgets.ipynb #10614f3f
 def _connect(self: WritingApp):
     "Let every control do what it is for."
     c, desk = self.controls, self.desk
@@ -640,35 +649,33 @@ def _refresh_choices(self: WritingApp):
     "Offer the style words and the authors that there are."
     c, p, authors, styles = self.controls, self.desk.params, self.desk.model.config.authors, self.desk.styles()
     if p.warmup_sample_ix not in (None, *styles.values()): styles[f"sample {p.warmup_sample_ix}"] = p.warmup_sample_ix
-    with self.desk.lock:
-        self.showing = True
+    with self.quietly():
         c["style_word"].options, c["author"].options = [("none", NO_STYLE), *styles.items()], list(authors)
         c["style_word"].value, c["author"].value = NO_STYLE if p.warmup_sample_ix is None else p.warmup_sample_ix, p.author or next(iter(authors), None)
         c["author"].layout.display = None if len(authors) > 1 else "none"
-        self.showing = False
 
 DOWNLOAD = 4 * 2**20  # bytes that a link may hold; a larger file lies where it was saved
 NO_STYLE = -1         # None would mean that nothing is chosen
 WritingApp.connect, WritingApp.write, WritingApp.mark_typed, WritingApp.save, WritingApp.load, WritingApp.refresh_choices = _connect, _write_and_propose, _mark_typed, _save, _load, _refresh_choices
 
-# %% ../nbs/11_widgets.ipynb #554d4e01
-def _drawing(self: WritingApp) -> dict:
-    "The page as it is to be shown."
-    desk = self.desk
-    of = desk.sheet.words, desk.sheet.held, desk.size, desk.params.slant, desk.params.sentence_line_width
-    same = [a is b for a, b in zip(of, self.drawn[0])] if self.drawn else [False]
-    growing = desk.total and all(same[1:]) and self.drawn and len(of[0]) < 1.25*len(self.drawn[0][0])
-    if not all(same) and not growing: self.drawn = of, drawing(desk.picture)
-    if not self.proposed or self.proposed[0] is not desk.offers or self.proposed[1] is not of[0]: self.proposed = desk.offers, of[0], offered(desk)
-    return self.drawn[1]
+# %% ../nbs/11_widgets.ipynb #a45298fd
+def _drawing(self: WritingApp) -> tuple: # what `drawing` and `offered` say
+    "The page and the candidates as they are to be shown."
+    desk, p = self.desk, self.desk.params
+    of = desk.sheet.words, desk.sheet.held, desk.size, p.slant, p.sentence_line_width, desk.offers
+    same = [a is b for a, b in zip(of, self.drawn[0])] if self.drawn else [False]*len(of)
+    page, offers = self.drawn[1:] or (None, None)
+    growing = desk.total and all(same[1:]) and len(of[0]) < 1.25*len(page["words"])
+    if all(same) or growing: return page, offers
+    self.drawn = of, page if all(same[:-1]) else drawing(desk.picture), offered(desk)
+    return self.drawn[1:]
 
 def _show(self: WritingApp):
     "Bring the panel up to date."
     c, desk = self.controls, self.desk
-    with desk.lock:
-        self.showing = True
+    with self.quietly():
         sheet, p = desk.sheet, desk.params
-        self.view.show(sheet, self.drawing(), self.proposed[-1])
+        self.view.show(sheet, *self.drawing())
         there = len(sheet.words) > 0
         for name, can in dict(write=not self.going, load=not self.going, stop=desk.total > 0, respell=there and not self.going, undo=bool(desk.history) and not self.going, save=there and not self.going).items():
             c[name].disabled = not can
@@ -679,6 +686,5 @@ def _show(self: WritingApp):
         of_total = f" … {desk.done} of {desk.total} words" if desk.total else ""
         colour = "color:var(--jp-error-color1, #d32f2f)" if desk.trouble else ""
         c["status"].value = f'<div role="status" style="line-height:1.4;{colour}">{html.escape(desk.message)}{of_total}</div>'
-        self.showing = False
 
 WritingApp.drawing, WritingApp.show = _drawing, _show
