@@ -364,14 +364,14 @@ def test_nothing_freezes_while_a_long_text_is_written(app):
     begin = time.monotonic()
     app.controls["write"].click()                                               # a second click is for nothing
     while len(app.desk.sheet.words) < PIECE or "words" not in status(app):
-        assert time.monotonic() - begin < 30
+        assert time.monotonic() - begin < 60
         time.sleep(0.02)
     assert app.controls["write"].disabled and not app.controls["stop"].disabled and app.controls["progress"].layout.visibility == "visible"
     clicked = time.monotonic()
     app.view.on_mark(lambda marks: {1, 2}) if isinstance(app.view, ButtonView) else setattr(app.view.widget, "marked", [1, 2])
     app.controls["slant"].value = 0.1
     app.controls["stop"].click()
-    assert time.monotonic() - clicked < 2 and app.controls["progress"].value < app.controls["progress"].max == 20*len(TEXT.split())
+    assert time.monotonic() - clicked < 5 and app.controls["progress"].value < app.controls["progress"].max == 20*len(TEXT.split())
     assert app.wait() and "Stopped:" in status(app) and len(app.desk.sheet.words) % PIECE == 0 and shown(app)[1] >= {1, 2}
     assert not app.controls["write"].disabled and app.controls["stop"].disabled and app.controls["progress"].layout.visibility == "hidden"
     press(app, "undo")
