@@ -47,7 +47,7 @@ def describe_progress(metrics: list, config: Config) -> str:
     parts = [f"Step {step} of {config.max_steps}"]
     if "seconds_per_step" in last and step < config.max_steps: parts.append(f"about {spell_time(last['seconds_per_step']*(config.max_steps - step))} left")
     if "test_loss" in last: parts.append(f"test loss {last['test_loss']:.3f} nats/token, {min(r['test_loss'] for r in metrics if 'test_loss' in r):.3f} at best")
-    if "character_error" in last: parts.append(f"{last['character_error']:.0%} of the characters it writes read wrong")
+    if "character_error" in last: parts.append(f"character error {last['character_error']:.0%}")
     return " · ".join(parts)
 
 # %% ../nbs/11f_live.ipynb #1f3a35b6

@@ -336,7 +336,7 @@ def need_vpype():
     except ImportError as e: raise CursiveError("Plotter files are made with vpype, which is not installed: pip install 'cursivetransformer[plotter]'") from e
     return vpype
 
-PLOTTER, PAPERS = "hp7475a", ("a4", "a3")   # vpype's name for the HP 7475A, whose HPGL all others understand
+PLOTTER, PAPERS = "hp7475a", ("a4", "a3")   # vpype's name for the HP 7475A, which later plotters imitate
 
 @contextlib.contextmanager
 def hpgl_writer(file, margin: float = 0.2, **_):

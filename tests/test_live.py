@@ -40,7 +40,7 @@ def test_a_run_is_shown_in_one_output_from_its_start_to_its_end(tmp_path, shown,
     run = train_live(config(tmp_path), every=0)
     assert run.finished and [new for new, _, _ in shown] == [True] + [False] * (len(shown) - 1) and len(shown) > 2
     assert shown[0][1].startswith("Step 0 of 6") and "img" not in shown[0][2]
-    assert shown[-1][1].startswith("Step 6 of 6 · test loss ") and shown[-1][1].endswith("read wrong. Done.")
+    assert shown[-1][1].startswith("Step 6 of 6 · test loss ") and shown[-1][1].endswith("%. Done.")
     assert png(shown[-1][2]).startswith(b"\x89PNG")
     assert "%|" not in capsys.readouterr().err                                  # no bar beside it
 
@@ -91,7 +91,7 @@ def test_the_sentence_says_what_there_is():
     c = preset("debug", max_steps=1000)
     assert "compiler" in describe_progress([], dataclasses.replace(c, compile=True)) and "compiler" not in describe_progress([], dataclasses.replace(c, compile=False))
     rows = [dict(step=100, test_loss=2.0, character_error=0.5), dict(step=200, train_loss=1.0, seconds_per_step=3.0), dict(step=200, test_loss=2.5, character_error=0.25)]
-    assert describe_progress(rows, c) == "Step 200 of 1000 · about 40 min left · test loss 2.500 nats/token, 2.000 at best · 25% of the characters it writes read wrong"
+    assert describe_progress(rows, c) == "Step 200 of 1000 · about 40 min left · test loss 2.500 nats/token, 2.000 at best · character error 25%"
     assert "left" not in describe_progress([dict(step=1000, seconds_per_step=1.0)], c) and describe_progress(rows[1:2], c).endswith("left")
 
 

@@ -28,4 +28,4 @@ def test_committed_outputs_are_for_readers(path):
 
 
 def test_there_are_notebooks():
-    assert {p.stem for p in NOTEBOOKS} >= {"00_config", "01_ink", "02_render", "03_tokenizer", "04_data", "04c_wordbank", "05_model", "05b_tracking", "05c_runs", "06_checkpoint", "08_sample", "09_train", "11_widgets", "11e_form", "11f_live", "12_cli", "compare", "write"}
+    assert {p.stem for p in NOTEBOOKS} >= {"00_config", "01_ink", "02_render", "03_tokenizer", "04_data", "04c_wordbank", "05_model", "05b_tracking", "05c_runs", "06_checkpoint", "08_sample", "09_train", "11_widgets", "11e_form", "11f_live", "12_cli", "compare", "train", "write"}
