@@ -134,7 +134,7 @@ def _add(self: WritingDesk, texts: list, params: GenerationParams, fresh: Sheet 
 
 WritingDesk.write, WritingDesk.add = _write, _add
 
-# %% ../nbs/11_widgets.ipynb #6848a2d0
+# %% ../nbs/11_widgets.ipynb #a42eb029
 def listed(items: list, most: int = 5) -> str:
     "Some things with commas between them, and how many more there are."
     return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
@@ -145,7 +145,7 @@ def summary(sheet: Sheet, asked: int, spellings: list, notes: list) -> str:
     wrong = [f"{i} '{sheet.words[i].text}' as '{said}'" for i, said in sheet.says.items()]
     unread = [f"'{text}'" for s in spellings for _, text in s.unread]
     strange = sum(s.given_up for s in spellings)
-    says = [f"{written} words." if written == asked else f"Stopped: {written} of {asked} words are written."]
+    says = [f"{written} word{'s'*(written != 1)}." if written == asked else f"Stopped: {written} of {asked} words are written."]
     if wrong: says.append(f"Marked, since {'they still read' if len(wrong) > 1 else 'it still reads'} wrong: {listed(wrong)}.")
     if strange: says.append(f"{strange} words are in passages that read wrong throughout: the reader does not know this hand, or the model does not spell.")
     if unread: says.append(f"Not read back, for characters that the reader does not know: {listed(unread)}.")
