@@ -17,6 +17,7 @@ _HOME = {
     "reader_train": "reader_config train_reader",
     "attention": "Trace align_strokes animate capture coverage_auc effect entropy head_off head_patched head_uniform induction_scores letter_share plot_alignment plot_attended plot_cross "
                  "plot_effect plot_entropy plot_heads plot_induction plot_self pointers rank_heads replay trace_ink trace_words without_characters",
+    "widgets": "WritingApp WritingDesk",
     "form": "ConfigForm form_view",
     "live": "train_live",
     "collect": "collect_words",

@@ -7,9 +7,9 @@ __all__ = ['FEWEST_STEPS', 'SHORTEST', 'BOUND_PER_CHARACTER', 'BOUND_PER_WORD', 
            'REDRAWN', 'MENDABLE', 'FEW', 'AUTHOR', 'GenerationParams', 'Grammar', 'choose_tokens', 'Group', 'bound',
            'encode_contexts', 'most_steps', 'close_up', 'words_of', 'decode', 'style_word', 'style_dataset',
            'make_group', 'reach', 'Drawn', 'draw_words', 'Spelling', 'stream_words', 'generate_words', 'set_lines',
-           'layout', 'split_text', 'write_lines', 'spelling_of', 'write', 'respell', 'line_starts', 'generate',
-           'generate_helper_fn', 'generate_paragraph', 'regenerate', 'word_offsets_to_points', 'plot_paragraph',
-           'save_samples']
+           'layout', 'split_text', 'write_lines', 'spelling_of', 'write', 'respell', 'indices_of', 'line_starts',
+           'generate', 'generate_helper_fn', 'generate_paragraph', 'regenerate', 'word_offsets_to_points',
+           'plot_paragraph', 'save_samples']
 
 # %% ../nbs/08_sample.ipynb #71f3328f
 import dataclasses, itertools, os, textwrap, warnings, zlib
@@ -460,6 +460,11 @@ def respell(
     widest = max((w.page[0] + np.ptp(w.points[:, 0]) for w in page if w.page), default=0)    # lines stay as long as they were
     params = dataclasses.replace(params, sentence_line_width=max(params.sentence_line_width, widest))
     return layout([dataclasses.replace(w, points=ink.get(i, w.points)) for i, w in enumerate(page)], params, line_starts(page))
+
+def indices_of(text: str) -> list:
+    "Word numbers such as `2,4` or `[2, 4]`. Raises `CursiveError`."
+    try: return [int(part) for part in text.strip("[] ").split(",")]
+    except ValueError: raise CursiveError(f"Word numbers look like 2,4 or [2, 4], and '{text}' does not.") from None
 
 def line_starts(page: list) -> tuple:
     "Which words of a page begin a line."

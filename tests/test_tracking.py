@@ -393,6 +393,24 @@ print(step, best_loss, optimizer is None, args.n_ctx_head)
     assert done.stdout.splitlines() == [f"7 2.5 None 2 3 0.7 polar learned {float(published.lm_head.weight.detach().sum())}", "7 2.5 False 2"]
 
 
+def test_the_originals_run_in_the_writing_panel(server, client, published, tmp_path):
+    code = """
+from cursivetransformer import WritingApp
+app = WritingApp("So", clickable=False)
+for run in "7coqq2c4", "nobody":
+    app.controls["checkpoint"].value = f"wandb:sam-greydanus/bigbank_2k/{run}"
+    for button in "load", "write":
+        app.controls[button].click()
+        assert app.wait()
+        print(app.desk.message)
+print(app.desk.model.config.n_layer, [w.text for w in app.desk.page])
+"""
+    done = run([sys.executable, "-c", code], client, tmp_path)
+    loaded, wrote, missing, again, last = done.stdout.splitlines()
+    assert loaded.startswith("Writing with wandb:sam-greydanus/bigbank_2k/7coqq2c4:") and "2 layers" in loaded and wrote.startswith("1 word.") and again.startswith("1 word."), done.stdout + done.stderr
+    assert missing.startswith("There is no run sam-greydanus/bigbank_2k/nobody") and last == "2 ['So']"
+
+
 def test_a_stop_sends_the_checkpoint(server, client, tmp_path):
     process = subprocess.Popen([*CURSIVE, *TRAIN, "--run_dir", "run", "--max_steps", "5000", "--log_every", "5000"], env=client, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
     end = time.time() + 60
