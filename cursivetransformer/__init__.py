@@ -6,7 +6,7 @@ _HOME = {
     "ink": "Word downsample offsets_to_strokes strokes_to_offsets",
     "render": "page_bytes plot_strokes plot_words save_page to_svg",
     "tokenizer": "CharTokenizer fold stroke_tokenizer",
-    "data": "StrokeDataset create_datasets load_bank",
+    "data": "StrokeDataset create_datasets load_bank save_bank",
     "wordbank": "Prompts cover little_words make_words save_words words_of_text",
     "model": "Transformer",
     "checkpoint": "load_checkpoint save_model",
@@ -21,6 +21,7 @@ _HOME = {
     "form": "ConfigForm form_view",
     "live": "train_live",
     "collect": "collect_words",
+    "clone": "clone_hand",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = [*_MODULE, "__version__"]

@@ -120,9 +120,9 @@ def kept_bytes(model: Transformer, batch: tuple) -> int:
     del loss
     return sum(kept.values())
 
-def train_step(network, optimizer, x, c, y):
+def train_step(network, optimizer, *batch):
     "What every step of training does."
-    with autocast(x.device): loss = network(x, c, y)[1]
+    with autocast(batch[0].device): loss = network(*batch)[1]
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -126,7 +126,7 @@ def clone_command(args) -> int:
     from cursivetransformer.clone import clone_hand
     clone = clone_hand(args.bank, args.author, args.checkpoint, **args.settings)
     print(clone)
-    if not clone.finished: return 130
+    if not clone.finished: return print(f"Stopped; everything is saved. Go on with: cursive clone {args.bank} --author '{clone.author}' --run_dir {clone.folder} --resume") or 130
     print(f"It stands in {clone.folder}, and {clone.folder/'hand.png'} shows it. Write with: cursive write TEXT --checkpoint {clone.folder} --author '{clone.author}' -o out.svg")
     return 0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from .checkpoint import load_checkpoint
 from .config import Config, ConfigError, CursiveError, did_you_mean, fields, load_config, preset, write_atomic
 from .data import load_bank, save_bank, split_words, usable
-from .ink import Augmentation
+from .ink import Augmentation, rerecord
 from .model import Transformer
 from .render import save_page
 from .sample import GenerationParams, generate_words
@@ -25,15 +25,15 @@ def hand_of(
     author: str | None, # which of the bank's hands; or, where it holds one, what to call it
     model: Transformer, # which is to learn it
 ) -> list: # of `Word`, of one author
-    "The words of one hand that the model can spell. Raises `CursiveError` where it is not clear whose, or where there are too few."
+    "The words of one hand that the model can spell, recorded as those that it knows. Raises `CursiveError` where it is not clear whose, or where there are too few."
     names = sorted({w.author for w in bank})
     if author not in names and len(names) > 1:
         if author is None: raise CursiveError(f"This bank holds the hands of {', '.join(n or '(unnamed)' for n in names)}; say which with the author's name.")
         raise CursiveError(f"This bank holds the hands of {', '.join(n or '(unnamed)' for n in names)}, and none of '{author}'.{did_you_mean(author, names)}")
     words = [w for w in bank if w.author == author] if author in names else bank
     name = author or words[0].author or "me"
-    if name in model.authors: raise CursiveError(f"The model already knows a hand called '{name}'; give this one another name as its author.")
-    words = [dataclasses.replace(w, author=name) for w in usable(words, model.config)]
+    if name in model.config.authors: raise CursiveError(f"The model already knows a hand called '{name}'; give this one another name as its author.")
+    words = [dataclasses.replace(w, points=rerecord(w.points), author=name) for w in usable(words, model.config)]
     if len({w.text for w in words}) < FEWEST: raise CursiveError(f"A hand is learned from {FEWEST} different words or more, better from 50, and here are {len({w.text for w in words})}; write some more.")
     return words
 
@@ -43,7 +43,7 @@ def missing_characters(words: list, alphabet: str) -> str:
 
 # %% ../nbs/11g_clone.ipynb #5be1d108
 # What differs from the usual training run, and which knobs of a config can be set.
-DEFAULTS = dict(max_steps=600, learning_rate=1e-2, test_share=0.15, patience=4, print_every=20, log_every=50, test_size=128, run_dir="runs/clone", wandb_run_name="clone")
+DEFAULTS = dict(max_steps=600, learning_rate=1e-2, test_share=0.15, patience=3, print_every=20, log_every=100, test_size=64, run_dir="runs/clone", wandb_run_name="clone")
 KNOBS = ("max_steps", "batch_size", "learning_rate", "weight_decay", "test_share", "patience", "device", "compile", "seed", "run_dir", "resume", "print_every", "log_every",
          "wandb_mode", "wandb_project", "wandb_entity", "wandb_run_name", "wandb_api_key")
 

@@ -249,7 +249,7 @@ def _load(self: WritingDesk, path: str | None = None):
     self.tell(f"Loading {path or 'the bundled model'} …")
     model = load_checkpoint(path)
     c = model.config
-    if self.params.author not in self.model.authors: self.params = dataclasses.replace(self.params, author=None)
+    if self.params.author not in model.authors: self.params = dataclasses.replace(self.params, author=None)
     self.model, self.offers = model, {}
     self.tell(f"Writing with {path or 'the bundled model'}: {sum(p.numel() for p in model.parameters()):,} parameters in {c.n_layer} layers of width {c.n_embd}.")
 

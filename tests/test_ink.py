@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cursivetransformer.ink import (
-    LINE_START, Augmentation, Word, baseline, deslant, downsample, offsets_to_strokes, resample, rotate, scale, shear, slant, strokes, strokes_to_offsets,
+    LINE_START, PIXEL, STRIDE, Augmentation, Word, baseline, deslant, downsample, offsets_to_strokes, rerecord, resample, rotate, scale, shear, slant, steps, strokes, strokes_to_offsets,
 )
 
 
@@ -106,3 +106,26 @@ def test_bad_spacing_is_refused():
 def test_half_of_the_samples_are_not_turned():
     degrees = Augmentation.draw(np.random.default_rng(0).random((4000, 5)), 0.65, 0.1).degrees
     assert (degrees == 0).mean() == pytest.approx(0.5, abs=0.03) and -1 <= degrees.min() < -0.95 and 0.95 < degrees.max() <= 1
+
+
+@settings(deadline=None, max_examples=50)
+@given(inks(most=4))
+def test_ink_recorded_again_is_the_same_line_on_pixels(points):
+    again = rerecord(points)
+    assert len(strokes(again)) == len(strokes(points)) and (again[:, 2] == 0).sum() == len(strokes(points))
+    np.testing.assert_allclose(again[:, :2] / PIXEL, np.rint(again[:, :2] / PIXEL), atol=1e-6)
+    for s, a in zip(strokes(points), strokes(again)):
+        np.testing.assert_allclose(a[[0, -1], :2], s[[0, -1], :2], atol=PIXEL / 2 + 1e-9)
+        far = np.abs(np.diff(a[:, :2], axis=0)).max(1) / PIXEL
+        np.testing.assert_allclose(far[:-1], STRIDE, atol=1e-6)       # the last point is wherever the stroke ended
+        fine = resample(np.c_[s, np.ones(len(s))], PIXEL / 2)[:, :2]
+        away = np.sqrt(((a[:, None, :2] - fine[None]) ** 2).sum(-1)).min(1)
+        assert away.max() <= PIXEL                                    # half a pixel each way, and what `fine` leaves out
+
+
+def test_the_published_banks_are_recorded_as_we_record(shared):
+    from cursivetransformer.data import load_bank
+    words = load_bank(str(shared / "data/bigbank_3325.json.zip")).words[:50]
+    points = [np.abs(steps(w.points)).max(1) / PIXEL for w in words]
+    assert np.mean(np.abs(np.concatenate(points) - STRIDE) < 0.2) > 0.9
+    assert np.mean([len(rerecord(w.points)) / len(w.points) for w in words]) == pytest.approx(1, abs=0.05)
