@@ -246,9 +246,10 @@ class Stream:
         return uniform(self.seed, np.arange(self.at - n, self.at))
 
 # %% ../nbs/04_data.ipynb #b488c251
-def author_number(name: str, config: Config) -> int: # its place in `config.authors`; 0 for a name that is not there
+def author_number(name: str, config: Config) -> int: # its place among those learned together and those added later; 0 for a name that is not there
     "Which of a model's hands an author's is."
-    return config.authors.index(name) if name in config.authors else 0
+    known = (*config.authors, *config.added_authors)
+    return known.index(name) if name in known else 0
 
 class StrokeDataset:
     "Samples of handwriting, made when asked for: `dataset[i]` is `(x, c, y)`, and depends on the config's seed and `i` alone."

@@ -207,7 +207,7 @@ class Transformer(nn.Module):
         sizes = dict(vocab_size=c.vocab_size, block_size=c.block_size, context_vocab_size=c.context_vocab_size, context_block_size=c.context_block_size)
         if None in sizes.values(): raise ConfigError(f"The model's sizes are not known yet: set {', '.join(k for k, v in sizes.items() if v is None)}.")
         check_shape(c)
-        self.chosen = 0                                                  # which of the authors that were learned together writes
+        self.chosen, self.added = 0, nn.ParameterList()                  # which of the authors writes; the vectors of those that were added
         self.pad = stroke_tokenizer(c.tokenizer).PAD
         self.transformer = nn.ModuleDict(dict(
             wte=nn.Embedding(c.vocab_size, c.n_embd),
@@ -233,8 +233,10 @@ class Transformer(nn.Module):
     def hand(self, context, author=None):
         """What is added to every stroke token and character so that the model knows whose hand it writes: (B, 1, n_embd), for contexts (B, S) and numbers
         of authors (B,), by default the one chosen by `in_hand`. Models of one author add nothing."""
-        if len(self.config.authors) < 2: return self.lm_head.weight.new_zeros(len(context), 1, 1)
-        return self.transformer.wae(torch.full_like(context[:, 0], self.chosen) if author is None else author)[:, None]
+        if len(self.authors) < 2: return self.transformer.wcpe.weight.new_zeros(len(context), 1, 1)
+        first = self.transformer["wae"].weight if "wae" in self.transformer else self.transformer.wcpe.weight.new_zeros(1, self.config.n_embd)
+        table = torch.cat([first, *(v[None] for v in self.added)])
+        return F.embedding(torch.full_like(context[:, 0], self.chosen) if author is None else author, table)[:, None]
 
     authors = property(lambda self: (*self.config.authors, *self.config.added_authors))   # names of all hands it writes
 
@@ -246,9 +248,9 @@ class Transformer(nn.Module):
                 if not parametrize.is_parametrized(module, name): parametrize.register_parametrization(module, name, Hands(), unsafe=True)
                 hands = module.parametrizations[name]
                 for _ in range(count): hands[0].add(hands.original)
+        self.added.extend(self.lm_head.weight.new_zeros(self.config.n_embd) for _ in range(count))
         for p in self.parameters(): p.requires_grad_(False)
-        for hands in self.changes():
-            for p in [*hands.down[-1:], hands.up[-1]]: p.requires_grad_(True)
+        for p in [self.added[-1], *(p for hands in self.changes() for p in [*hands.down[-1:], hands.up[-1]])]: p.requires_grad_(True)
 
     def changes(self): return [m for m in self.modules() if isinstance(m, Hands)]
 
@@ -265,7 +267,7 @@ class Transformer(nn.Module):
         if author is not None:
             if not self.authors: raise ConfigError(f"This model does not say whose hand it writes, so '{author}' cannot be chosen; leave the author out.")
             if author not in self.authors: raise ConfigError(f"This model knows the hand of {', '.join(self.authors)}, and not of '{author}'.{did_you_mean(author, self.authors)}")
-            self.chosen = c.authors.index(author) if author in c.authors else 0
+            self.chosen = self.authors.index(author)
             for change in changes: change.chosen = c.added_authors.index(author) if author in c.added_authors else None
         try: yield
         finally:
@@ -296,7 +298,7 @@ def _forward(self: Transformer,
     idx: torch.Tensor, # (B, T) stroke tokens
     context: torch.Tensor, # (B, S) characters, 0 is padding
     targets: torch.Tensor | None = None, # (B, T) next tokens; PAD does not count
-    author: torch.Tensor | None = None, # (B,) whose hand, a number in `config.authors`; the one chosen by `in_hand` if None
+    author: torch.Tensor | None = None, # (B,) whose hand, a number in `authors`; the one chosen by `in_hand` if None
 ) -> tuple: # logits (B, T, vocab_size); loss, the mean over targets that are not PAD, or None
     "Predict the token after each token. Raises `ConfigError` where learned positions run out."
     if self.config.positions == "learned" and idx.shape[1] > self.config.block_size:

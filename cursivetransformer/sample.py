@@ -294,7 +294,8 @@ def draw_words(
 
 # %% ../nbs/08_sample.ipynb #5e110001
 REDRAWN = 1, 2, 4  # how often a word that reads wrong is drawn in the first try, in the second and in the third
-MENDABLE, FEW = 0.5, 8  # share of words that may read wrong for drawing again to be of use, where there are at least so many words
+# Share of words that may read wrong for drawing again to be of use, where there are at least so many: of a hand learned from 50 words, two in three read wrong at first and one in four at the end.
+MENDABLE, FEW = 0.8, 8
 
 @dataclasses.dataclass
 class Spelling:
@@ -560,7 +561,7 @@ def save_samples(
     paths = []
     for i in range(num):
         _, text, author = dataset.sample(i)
-        params = GenerationParams(do_sample=do_sample, author=model.config.authors[author] if len(model.config.authors) > 1 else None)
+        params = GenerationParams(do_sample=do_sample, author=model.authors[author] if len(model.authors) > 1 else None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")                        # a model at the start of its training ends no word
             ink = generate_words(model, text.split(), params, dataset, tries=1)
