@@ -55,7 +55,7 @@ def remember(
     known = set(model.config.alphabet)
     texts = [t for t in " ".join(sentences(1 + count//3)).split() if set(t) <= known][:count]
     drawn = draw_words(model, texts, GenerationParams(temperature=1.0, author=model.authors[0]), tries=1, progress=progress)
-    return [Word(text, d.ink, model.authors[0], (0.0, 0.0)) for text, d in zip(texts, drawn) if d.ended]
+    return [Word(text, d.ink, model.authors[0], (0.0, 0.0)) for text, d in zip(texts, drawn) if d.ended and d.ink[:, 2].any()]
 
 # %% ../nbs/11g_clone.ipynb #5be1d10b
 # What differs from the usual training run, and which knobs of a config can be set.

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FEWEST_STEPS', 'SHORTEST', 'BOUND_PER_CHARACTER', 'BOUND_PER_WORD', 'CHECK_EVERY', 'TRIES', 'BATCH_ROWS', 'CHUNK',
-           'REDRAWN', 'MENDABLE', 'FEW', 'AUTHOR', 'GenerationParams', 'Grammar', 'choose_tokens', 'Group', 'bound',
+           'REDRAWN', 'MENDED', 'FEW', 'AUTHOR', 'GenerationParams', 'Grammar', 'choose_tokens', 'Group', 'bound',
            'encode_contexts', 'most_steps', 'close_up', 'words_of', 'decode', 'style_word', 'style_dataset',
            'make_group', 'reach', 'Drawn', 'draw_words', 'Spelling', 'stream_words', 'generate_words', 'set_lines',
            'layout', 'split_text', 'write_lines', 'spelling_of', 'write', 'respell', 'indices_of', 'line_starts',
@@ -294,8 +294,7 @@ def draw_words(
 
 # %% ../nbs/08_sample.ipynb #5e110001
 REDRAWN = 1, 2, 4  # how often a word that reads wrong is drawn in the first try, in the second and in the third
-# Share of words that may read wrong for drawing again to be of use, where there are at least so many: of a hand learned from 50 words, two in three read wrong at first and one in four at the end.
-MENDABLE, FEW = 0.8, 8
+MENDED, FEW = 0.05, 8  # share of the words that read wrong that the first try must mend for more to be of use, where there are at least so many
 
 @dataclasses.dataclass
 class Spelling:
@@ -305,7 +304,7 @@ class Spelling:
     words: int = 0 # read
     wrong: int = 0 # of them, as first drawn
     drawn: int = 0 # drawings after the first ones
-    given_up: int = 0 # words of passages in which too many read wrong: the reader does not know such a hand, or the model does not spell
+    given_up: int = 0 # words of passages in which drawing again mended next to nothing: the reader does not know such a hand, or the model does not spell
     misread: list = dataclasses.field(default_factory=list) # (index, text, what it says) of the words that read wrong to the end
     unread: list = dataclasses.field(default_factory=list) # (index, text) of words with characters that the reader does not know
 
@@ -327,12 +326,14 @@ class Spelling:
         self.unread += [(i, texts[i]) for i in first if not set(texts[i]) <= known]
         judge(readable, [first[i] for i in readable])
         self.words, self.wrong = self.words + len(best), self.wrong + len(wrong())
-        hopeless = len(best) >= FEW and len(wrong()) > MENDABLE*len(best)
-        self.given_up += hopeless*len(best)
-        for attempt, count in enumerate(self.tries if draw and not hopeless else ()):
-            again = [(i, attempt, n) for i in wrong() for n in range(count)]
+        for attempt, count in enumerate(self.tries if draw else ()):
+            before = wrong()
+            again = [(i, attempt, n) for i in before for n in range(count)]
             if again: judge([i for i, _, _ in again], list(draw(again)))
             self.drawn += len(again)
+            if attempt == 0 and len(before) >= FEW and len(before) - len(wrong()) < MENDED*len(before):
+                self.given_up += len(best)
+                break
         self.misread += [(i, texts[i], best[i][2]) for i in wrong()]
         return {**first, **{i: d for i, (_, d, _) in best.items()}}
 

@@ -175,6 +175,25 @@ def test_what_is_drawn_is_what_load_bank_reads(screen, tmp_path):
     assert 0.009 < np.median(gaps) < 0.0115 and np.percentile(gaps, 95) < 0.012                        # as the published banks
 
 
+def test_words_from_the_page_become_a_hand_that_writes(screen, cursive, tmp_path):
+    bank = {w.text: w for w in load_bank("embedded").words if len(w.text) <= 4 and w.text.isalpha()}
+    texts = list(bank)[:12]
+    screen.page.fill("#author", "Ada")
+    screen.own_text(" ".join(texts))
+    for _ in texts:
+        text = screen.prompt()
+        screen.draw(*[(s[::3] + [0.4, 0.65]).tolist() + [(s[-1] + [0.4, 0.65]).tolist()] for s in strokes(bank[text].points)])
+        screen.click("Add")
+        screen.said(f"Added “{text}”")
+    path = screen.export(tmp_path, "ada.json")
+    told = cursive("data", path)
+    assert told.returncode == 0 and "12, 12 different" in told.stdout and "Ada (12)" in told.stdout, told.stderr
+    assert cursive("train", "--preset", "debug", "--dataset_name", "embedded", "--max_steps", "2", "--log_every", "2", "--run_dir", "base").returncode == 0
+    learned = cursive("clone", path, "--checkpoint", "base", "--run_dir", "ada", "--max_steps", "2", "--log_every", "2", "--batch_size", "2")
+    assert learned.returncode == 0 and "--author 'Ada'" in learned.stdout, learned.stderr
+    assert cursive("write", "so it", "--checkpoint", "ada", "--author", "Ada", "--no-respell", "-o", "ada.svg").returncode == 0 and "<path" in (tmp_path / "ada.svg").read_text()
+
+
 @pytest.mark.parametrize("kind", ["mouse", "pen", "touch"])
 def test_every_pointer_draws_the_same(screen, tmp_path, kind):
     screen.own_text("l")

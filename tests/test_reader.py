@@ -165,7 +165,7 @@ def test_what_still_reads_wrong_is_named(default):
     assert [w.text for w in page] == ["many", "souls"]
     hopeless = Spelling(deaf)
     page, said = told(hopeless, TEXT, default)
-    assert hopeless.drawn == 0 and len(hopeless.misread) == hopeless.given_up == len(page) and len(said) == 1 and "does not know this hand" in said[0]
+    assert hopeless.drawn == len(page) and len(hopeless.misread) == hopeless.given_up == len(page) and len(said) == 1 and "does not know this hand" in said[0]
     greedy = Spelling(deaf)
     told(greedy, "many", default, do_sample=False)
     assert greedy.drawn == 0 and len(greedy.misread) == 1         # no other drawing to be had
