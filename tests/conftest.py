@@ -10,8 +10,9 @@ import pytest
 import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-# What a shell starts in the background ignores Ctrl-C, and so would all processes that the tests start and stop.
+# What a shell starts in the background ignores Ctrl-C, and what nohup starts a closed connection, and so would all processes that the tests start and stop.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"): signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.environ["WANDB_MODE"] = "disabled"    # whoever runs the tests may have a key; test_tracking.py brings its own server
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
