@@ -34,7 +34,7 @@ def hand_of(
         raise CursiveError(f"This bank holds the hands of {', '.join(n or '(unnamed)' for n in names)}, and none of '{author}'.{did_you_mean(author, names)}")
     words = [w for w in bank if w.author == author] if author in names else bank
     name = author or words[0].author or "me"
-    if name in model.config.authors: raise CursiveError(f"The model already knows a hand called '{name}'; give this one another name as its author.")
+    if name in model.authors: raise CursiveError(f"The model already knows a hand called '{name}'; give this one another name as its author.")
     words = [dataclasses.replace(w, points=rerecord(w.points), author=name) for w in usable(words, model.config)]
     if len({w.text for w in words}) < FEWEST: raise CursiveError(f"A hand is learned from {FEWEST} different words or more, better from 50, and here are {len({w.text for w in words})}; write some more.")
     return words

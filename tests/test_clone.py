@@ -55,6 +55,7 @@ def test_a_hand_is_learned_and_the_old_one_kept(base, bank, tmp_path):
     assert all(np.array_equal(a.points, b.points) for a, b in zip(before, same)) and not np.array_equal(same[0].points, other[0].points)
     third = clone_hand(str(save_bank(leaning(20, "Tom"), tmp_path / "tom.json")), None, str(clone.folder), run_dir=str(tmp_path / "third"), **FAST)
     again = load_checkpoint(third.folder, "cpu")
+    with pytest.raises(CursiveError, match="already knows a hand called 'Tom'"): hand_of(leaning(20), "Tom", again)
     assert again.authors == ("Hershey", "Lena", "Tom")
     with torch.no_grad():
         for name in "Hershey", "Lena":
