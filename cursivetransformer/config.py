@@ -95,6 +95,10 @@ class Config:
     positions: str = knob("rotary", "model", "positions of stroke tokens: rotary (ours) or learned (the original's)",
                           choices=("rotary", "learned"))
     mask_context: bool = knob(True, "model", "hide character padding from cross-attention (the original does not)")
+    end_mark: bool = knob(True, "model", "let cross-attention see where the text ends (the original sees all its padding)")
+    coverage: bool = knob(True, "model", "tell cross-attention how long each character was looked at (the original does not)")
+    place: bool = knob(True, "model", "tell every stroke token where the pen is (the original does not)")
+    spell: float = knob(0.3, "model", "weight of the loss that makes the model keep track of the letters it has written; 0 leaves it out, as the original does", 0.0, 100.0)
     start_token: bool = knob(True, "model", "begin every sample with END, so that the first token is learned too")
     # training
     preset: str = knob("default", "training", "a set of values to start from", choices=("default", "paper", "debug"))
@@ -171,7 +175,7 @@ PRESETS = {
     "default": {},
     # Source: the authors' training command for run 7coqq2c4 and the design of their model.
     "paper": dict(n_layer=5, n_embd=64, n_embd_context=64, n_ctx_head=4, num_words=4, vary_words=False, batch_size=32, max_steps=125_000, log_every=2_500, positions="learned",
-                  mask_context=False, start_token=False, optimizer="adamw", schedule="step", step_lr_every=20_000, lr_decay=0.5),
+                  mask_context=False, end_mark=False, coverage=False, place=False, spell=0.0, start_token=False, optimizer="adamw", schedule="step", step_lr_every=20_000, lr_decay=0.5),
     "debug": dict(n_layer=2, n_embd=32, n_embd_context=32, n_ctx_head=2, max_steps=20, batch_size=4, train_size=200, test_size=20,
                   print_every=5, log_every=10, run_dir="runs/debug"),
 }

@@ -107,6 +107,15 @@ class PolarTokenizer(StrokeTokenizer):
         return np.column_stack([radius_values(centre)[r % len(RADIUS_EDGES)],
                                 bin_values(THETA_EDGES, centre)[theta - self.slots[0][0]], pen_down])
 
+    def step_tables(self) -> tuple: # (vocab_size,), (vocab_size, 2)
+        "What each token adds to a step: its length in canvas heights, and its direction."
+        radius, direction = np.zeros(self.vocab_size), np.zeros((self.vocab_size, 2))
+        radius[:2*len(RADIUS_EDGES)] = np.tile(radius_values(True), 2)
+        theta, (first, n) = bin_values(THETA_EDGES, True), self.slots[0]
+        direction[first:first + n] = np.column_stack([np.cos(theta), np.sin(theta)])
+        return radius, direction
+
+
 # %% ../nbs/03_tokenizer.ipynb #d3a4642b
 # 63 cells a side centred on 0 and on both ends: a direction is then off by at most 1/62 in each part.
 UNIT_CELLS = 63
@@ -130,6 +139,14 @@ class CartesianTokenizer(StrokeTokenizer):
         unit = lambda cell: cell/(UNIT_CELLS - 1)*2 - 1
         theta = np.arctan2(unit(y - self.slots[1][0]), unit(x - self.slots[0][0]))
         return np.column_stack([radius_values(centre)[r % len(RADIUS_EDGES)], theta, r < len(RADIUS_EDGES)])
+
+    def step_tables(self) -> tuple: # (vocab_size,), (vocab_size, 2)
+        "What each token adds to a step: its length in canvas heights, and its direction, the sum of which is to be brought to length 1."
+        radius, direction = np.zeros(self.vocab_size), np.zeros((self.vocab_size, 2))
+        radius[:2*len(RADIUS_EDGES)] = np.tile(radius_values(True), 2)
+        for axis in range(2): direction[self.slots[axis][0]:self.slots[axis][0] + UNIT_CELLS, axis] = np.arange(UNIT_CELLS)/(UNIT_CELLS - 1)*2 - 1
+        return radius, direction
+
 
 # %% ../nbs/03_tokenizer.ipynb #ba558acd
 def same_edges(a: list, b: list) -> bool: # each a list of (B,) lists

@@ -80,7 +80,7 @@ class Optimizers:
 def make_optimizer(model: Transformer, config: Config) -> Optimizers:
     "AdamW for everything, or Muon for the blocks' matrices and AdamW for the rest. Muon's rate is twice AdamW's."
     learning = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in model.transformer.h.parameters() if p.ndim == 2 and p.requires_grad] if config.optimizer == "muon" and not config.added_authors else []
+    matrices = [m.weight for m in model.transformer.h.modules() if isinstance(m, torch.nn.Linear)] if config.optimizer == "muon" and not config.added_authors else []
     inside = {id(p) for p in matrices}
     rest = [p for p in learning if id(p) not in inside]
     adamw = torch.optim.AdamW(rest, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True)

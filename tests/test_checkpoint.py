@@ -1,3 +1,4 @@
+import json
 import os
 import pickle
 
@@ -7,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cursivetransformer.checkpoint import CheckpointError, load_checkpoint, load_model, load_original, load_state, pick_device, read_safetensors, save_model, save_state
-from cursivetransformer.config import ConfigError
+from cursivetransformer.config import ConfigError, preset
+from cursivetransformer.model import Transformer
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +19,7 @@ def saved(tiny, tmp_path_factory):
 
 def test_there_and_back(tiny, saved):
     again, header = load_model(saved)
-    assert again.config == tiny.config and (header["step"], header["loss"], header["format"], header["version"]) == ("5", "1.5", "cursivetransformer", "1")
+    assert again.config == tiny.config and (header["step"], header["loss"], header["format"], header["version"]) == ("5", "1.5", "cursivetransformer", "2")
     assert all(torch.equal(a, b) for a, b in zip(tiny.state_dict().values(), again.state_dict().values()))
     assert torch.equal(load_checkpoint(saved, "cpu").lm_head.weight, tiny.lm_head.weight)
 
@@ -42,8 +44,8 @@ def test_foreign_newer_and_missing(saved, tmp_path):
     save_file({"w": torch.zeros(2)}, tmp_path / "w.safetensors")
     with pytest.raises(CheckpointError, match="something else"): load_model(tmp_path / "w.safetensors")
     weights, header = read_safetensors(saved)
-    save_file(weights, tmp_path / "n.safetensors", {**header, "version": "2"})
-    with pytest.raises(CheckpointError, match="version 2"): load_model(tmp_path / "n.safetensors")
+    save_file(weights, tmp_path / "n.safetensors", {**header, "version": "3"})
+    with pytest.raises(CheckpointError, match="version 3"): load_model(tmp_path / "n.safetensors")
     def signed(**changes):
         from cursivetransformer.checkpoint import digest
         changed = {**header, **changes}
@@ -53,6 +55,19 @@ def test_foreign_newer_and_missing(saved, tmp_path):
     save_file(weights, tmp_path / "s.safetensors", signed(config=header["config"].replace('"n_layer": 2', '"n_layer": 3')))
     with pytest.raises(CheckpointError, match="does not describe"): load_model(tmp_path / "s.safetensors")
     with pytest.raises(CheckpointError, match="There is no checkpoint"): load_checkpoint(tmp_path / "none.safetensors")
+
+
+def test_models_of_the_first_version_load(tmp_path):
+    from safetensors.torch import save_file
+    from cursivetransformer.checkpoint import digest
+    torch.manual_seed(0)
+    model = Transformer(preset("debug", vocab_size=525, block_size=64, context_vocab_size=72, context_block_size=50, end_mark=False, coverage=False, place=False, spell=0.0)).eval()
+    weights, header = read_safetensors(save_model(model, tmp_path / "new.safetensors"))
+    config = {k: v for k, v in json.loads(header["config"]).items() if k not in ("end_mark", "coverage", "place", "spell")}
+    header = {**header, "version": "1", "config": json.dumps(config)}
+    save_file(weights, tmp_path / "old.safetensors", {**header, "sha256": digest(weights, header)})
+    idx, context = torch.randint(0, 522, (2, 20)), torch.randint(1, 72, (2, 5))
+    with torch.no_grad(): assert torch.equal(load_checkpoint(tmp_path / "old.safetensors", "cpu")(idx, context)[0], model(idx, context)[0])
 
 
 class Evil:
