@@ -122,7 +122,7 @@ class Trace:
     text: str # what the model was told to write
     tokens: np.ndarray # (T,) what it read, and wrote but for the first
     tokenizer: StrokeTokenizer
-    cross_attention: np.ndarray | None = None # (layers, heads, T, characters)
+    cross_attention: np.ndarray | None = None # (layers, heads, T, characters and the end mark)
     self_attention: np.ndarray | None = None # (layers, heads, T, T)
 
     @functools.cached_property
@@ -159,7 +159,7 @@ def trace_of(model: Transformer, call: Call, row: int, joined: dict) -> Trace:
     ends = ends[ends > 0]                                                # an END in front is the start token
     length = ends[0] if len(ends) else len(tokens)
     text = CharTokenizer(model.config.alphabet).decode(context)
-    width = len(text) if model.config.mask_context else len(context)     # padding is looked at where it is not masked
+    width = len(text) + (model.config.end_mark and len(text) < len(context)) if model.config.mask_context else len(context)     # padding is looked at where it is not masked
     cut = lambda kind, width: np.stack([joined[kind, layer][row, :length, :, :width].float().numpy().swapaxes(0, 1) for layer in range(model.config.n_layer)]) if (kind, 0) in joined else None
     return Trace(text, tokens[:length], tokenizer, cut("cross", width), cut("self", length))
 
@@ -260,7 +260,8 @@ def colour(character: int) -> str:
 def heat(ax, weights: np.ndarray, text: str, title: str = ""): # (N, characters)
     "Attention as a picture: points from left to right, characters from top to bottom."
     ax.imshow(weights.T, aspect="auto", cmap="magma", vmin=0, vmax=1, interpolation="nearest")
-    ax.set_yticks(range(len(text)), list(text))
+    marks = [*text, *"∎"*(weights.shape[1] == len(text) + 1)]            # the end mark, where the model has one
+    ax.set_yticks(range(len(marks)), marks)
     for i, label in enumerate(ax.get_yticklabels()): label.set_color(colour(i))
     ax.tick_params(length=0)
     ax.set_title(title, fontsize=8)
@@ -538,9 +539,10 @@ def head_patched(
     mine = mine.repeat_interleave(c.n_embd//c.n_ctx_head, 1).repeat(1, 2)                 # (layers, 2*n_embd): their part of keys and values
     ids = CharTokenizer(c.alphabet).encode(text)
     ids = pad_stack([ids], len(ids) if c.mask_context else max(len(ids), c.context_block_size), CharTokenizer.PAD).to(mine.device)
+    ids, mark = model.with_end(ids), model.with_end(ids).shape[1] - ids.shape[1]
     def hook(own, theirs, module, args, out):
         if not c.mask_context: theirs = theirs[:, :out.shape[1]]                              # padding is part of the text there
-        if out.shape[1] != theirs.shape[1]: raise CursiveError(f"{text!r} has {len(text)} characters and the text to write {out.shape[1]}; patch with one that is as long.")
+        if out.shape[1] != theirs.shape[1]: raise CursiveError(f"{text!r} has {len(text)} characters and the text to write {out.shape[1] - mark}; patch with one that is as long.")
         return torch.where(own, theirs, out)
     with contextlib.ExitStack() as stack:
         for own, block in zip(mine, model.transformer.h):

@@ -52,16 +52,19 @@ class PenPlace(nn.Module):
         radius, direction = (torch.tensor(table, dtype=torch.get_default_dtype()) for table in t.step_tables())
         self.register_buffer("radius", radius, persistent=False)                   # (V,)
         self.register_buffer("direction", direction, persistent=False)             # (V, 2)
-        self.register_buffer("turns", 2*math.pi/torch.tensor([*WAVES_X, *WAVES_Y]), persistent=False)
+        x, y = (2*math.pi/torch.tensor(waves) for waves in (WAVES_X, WAVES_Y))
+        turns = torch.block_diag(x, y).repeat(1, 2)                                # (2, waves twice): for sines, and a quarter further for cosines
+        self.register_buffer("turns", turns, persistent=False)
+        self.register_buffer("phases", torch.cat([torch.zeros(len(x) + len(y)), torch.full((len(x) + len(y),), math.pi/2)]), persistent=False)
         self.before, self.END, self.WORD = t.tokens_per_point - 1, t.END, t.WORD
-        self.proj = nn.Linear(2*len(self.turns), config.n_embd, bias=False)
+        self.proj = nn.Linear(len(self.phases), config.n_embd, bias=False)
         nn.init.normal_(self.proj.weight, std=0.1)
 
     def start(self, rows: int) -> tuple: # (rows, 4), (rows, tokens before the last of a point)
         "A pen on the writing line: x, y, the rightmost x so far, the left edge of the word; and the last tokens."
         return self.radius.new_zeros(rows, 4), torch.full((rows, self.before), self.END, device=self.radius.device)
 
-    def walk(self, idx, pen: tuple) -> tuple: # x from the word's left edge and y from the writing line, (B, T) each; the pen after them
+    def walk(self, idx, pen: tuple) -> tuple: # (B, T, 2) x from the word's left edge and y from the writing line; the pen after them
         "Follow the pen along tokens (B, T). A word begins where the ink so far reaches farthest to the right."
         place, last = pen
         tokens, T = torch.cat([last, idx], 1), idx.shape[1]
@@ -71,14 +74,13 @@ class PenPlace(nn.Module):
         right = torch.maximum(xy[..., 0], place[:, None, 2]).cummax(1)[0]
         left = torch.where(idx == self.WORD, right, place[:, None, 3]).cummax(1)[0]
         after = torch.cat([xy[:, -1], right[:, -1:], left[:, -1:]], 1)
-        return xy[..., 0] - left, xy[..., 1], (after, tokens[:, T:])
+        return torch.stack([xy[..., 0] - left, xy[..., 1]], -1), (after, tokens[:, T:])
 
     def forward(self, idx, pen: tuple | None = None) -> tuple: # (B, T, n_embd), the pen after them
         "What to add to the embeddings of tokens (B, T)."
-        x, y, pen = self.walk(idx, pen or self.start(len(idx)))
-        n = len(WAVES_X)
-        angle = torch.cat([x[..., None]*self.turns[:n], y[..., None]*self.turns[n:]], -1)
-        return self.proj(torch.cat([angle.sin(), angle.cos()], -1)), pen
+        place, pen = self.walk(idx, pen or self.start(len(idx)))
+        angle = torch.addcmul(torch.addcmul(self.phases, place[..., :1], self.turns[0]), place[..., 1:], self.turns[1])    # no matrix product: autocast would round it
+        return self.proj(angle.sin()), pen
 
 
 # %% ../nbs/05_model.ipynb #ede9ae05

@@ -22,6 +22,7 @@ from cursivetransformer.ink import Word
 from cursivetransformer.model import Cache, Transformer
 from cursivetransformer.reader import load_reader
 from cursivetransformer.sample import GenerationParams, generate, generate_words, write
+from cursivetransformer.tokenizer import stroke_tokenizer
 
 SIZES = dict(vocab_size=525, block_size=1050, context_vocab_size=72, context_block_size=50)
 OPTIONS = {}, dict(positions="learned"), dict(mask_context=False), dict(tokenizer="cartesian")
@@ -29,12 +30,17 @@ OPTIONS = {}, dict(positions="learned"), dict(mask_context=False), dict(tokenize
 
 def make(**options) -> Transformer:
     torch.manual_seed(1)
-    return Transformer(preset("debug", **SIZES, **options)).eval().double()
+    vocab_size = stroke_tokenizer(options.get("tokenizer", "polar")).vocab_size
+    model = Transformer(preset("debug", **{**SIZES, "vocab_size": vocab_size}, **options)).eval()
+    for block in model.transformer.h:                     # coverage begins by saying nothing
+        if block.cross_attn.coverage:
+            for p in block.cross_attn.coverage.parameters(): torch.nn.init.normal_(p, std=0.5)
+    return model.double()
 
 
 def batch(rows: int = 3, length: int = 30, width: int = 9) -> tuple:
     generator = torch.Generator().manual_seed(2)
-    idx, context = torch.randint(0, 522, (rows, length), generator=generator), torch.randint(1, 72, (rows, width), generator=generator)
+    idx, context = torch.randint(0, 431, (rows, length), generator=generator), torch.randint(1, 72, (rows, width), generator=generator)
     context[1, 5:] = 0
     return idx, context
 
@@ -74,11 +80,15 @@ def test_captured_weights_give_what_the_fused_path_gives(options):
     for layer, block in enumerate(model.transformer.h):
         (x, *_), out = fused["self", layer]
         values = block.attn.c_attn(x).split(x.shape[-1], 2)[2].view(*x.shape[:2], block.attn.n_head, -1)
-        (_, (_, v), *_), crossed = fused["cross", layer]
+        (_, (_, v), *_), (crossed, _) = fused["cross", layer]
         for kind, module, valued, answer in ("self", block.attn, values.transpose(1, 2), out), ("cross", block.cross_attn, v, crossed):
             weights = att.calls[0].join((kind, layer)).transpose(1, 2)
             assert torch.allclose(weights.sum(-1), torch.ones(()).double())
-            torch.testing.assert_close(module.c_proj((weights @ valued).transpose(1, 2).reshape(x.shape)), answer, atol=1e-10, rtol=0)
+            found = module.c_proj((weights @ valued).transpose(1, 2).reshape(x.shape))
+            if kind == "cross" and module.coverage:
+                tables, (now, below) = module.coverage.fold(v.shape[2]), (att.calls[0].join((kind, which)).flatten(2) for which in (layer, layer - 1))
+                found = module.coverage.tell_stream(tables, found, now, module.coverage.scores(tables, below)[1])
+            torch.testing.assert_close(found, answer, atol=1e-10, rtol=0)
 
 
 def test_the_bundled_model_is_not_disturbed(default):
@@ -95,7 +105,7 @@ def test_the_bundled_model_is_not_disturbed(default):
 
 
 def test_training_goes_on_while_attention_is_captured():
-    model, (idx, context) = make(), batch()
+    model, (idx, context) = make().train(), batch()
     model(idx, context, idx)[1].backward()
     plain = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
@@ -123,7 +133,7 @@ def test_attention_while_words_are_written_is_that_of_a_replay(default):
     for text, ink, a, b in zip(texts, plain, traces, replayed, strict=True):
         assert a.text == b.text == text and np.array_equal(a.tokens, b.tokens)
         np.testing.assert_array_equal(a.ink, ink)
-        assert a.cross_attention.shape == (4, 3, len(a.tokens), len(text)) and a.self_attention.shape == (4, 3, len(a.tokens), len(a.tokens))
+        assert a.cross_attention.shape == (4, 3, len(a.tokens), len(text) + 1) and a.self_attention.shape == (4, 3, len(a.tokens), len(a.tokens))
         np.testing.assert_allclose(a.cross_attention, b.cross_attention, atol=1e-4)
         np.testing.assert_allclose(a.self_attention, b.self_attention, atol=1e-4)
         np.testing.assert_allclose(a.cross_attention.sum(-1), 1, atol=1e-5)
@@ -231,7 +241,7 @@ def test_uniform_attention_is_alike_wherever_it_may_look():
     model, (idx, context) = make(), batch()
     with head_uniform(model, [(0, 0)]), head_uniform(model, [(1, 1)], "self"), capture(model) as att: model(idx, context)
     cross, own = att.calls[0].join(("cross", 0)), att.calls[0].join(("self", 1))
-    assert torch.allclose(cross[1, :, 0, :5], torch.full((), 1/5).double()) and not cross[1, :, 0, 5:].any() and torch.allclose(cross[0, :, 0], torch.full((), 1/9).double())
+    assert torch.allclose(cross[1, :, 0, :6], torch.full((), 1/6).double()) and not cross[1, :, 0, 6:].any() and torch.allclose(cross[0, :, 0], torch.full((), 1/10).double())
     assert torch.allclose(own[0, :, 1], torch.ones(30, 30).double().tril()/torch.arange(1, 31)[:, None])
     assert not torch.allclose(own[0, :, 0], own[0, :, 1])
 
