@@ -159,7 +159,7 @@ def trace_of(model: Transformer, call: Call, row: int, joined: dict) -> Trace:
     ends = ends[ends > 0]                                                # an END in front is the start token
     length = ends[0] if len(ends) else len(tokens)
     text = CharTokenizer(model.config.alphabet).decode(context)
-    width = len(text) + (model.config.end_mark and len(text) < len(context)) if model.config.mask_context else len(context)     # padding is looked at where it is not masked
+    width = len(text) + model.config.end_mark if model.config.mask_context else len(context)     # padding is looked at where it is not masked
     cut = lambda kind, width: np.stack([joined[kind, layer][row, :length, :, :width].float().numpy().swapaxes(0, 1) for layer in range(model.config.n_layer)]) if (kind, 0) in joined else None
     return Trace(text, tokens[:length], tokenizer, cut("cross", width), cut("self", length))
 
