@@ -226,12 +226,16 @@ def test_nothing_is_left_of_an_intervention_that_fails(name):
 
 
 def test_a_head_that_is_off_is_one_whose_projection_is_zero():
-    model, (idx, context) = make(), batch()
+    def silent():                                             # a head also says how long its characters have been looked at
+        model = make()
+        torch.nn.init.zeros_(model.transformer.h[1].cross_attn.coverage.tell)
+        return model
+    model, (idx, context) = silent(), batch()
     c = model.config
     dim = c.n_embd//c.n_ctx_head
     for kind in KINDS:
         with head_off(model, [(1, 1)], kind): off = both_ways(model, idx, context)[1]
-        other = make()
+        other = silent()
         block = other.transformer.h[1]
         with torch.no_grad(): (block.cross_attn if kind == "cross" else block.attn).c_proj.weight[:, dim:2*dim] = 0
         torch.testing.assert_close(off, both_ways(other, idx, context)[0], atol=1e-9, rtol=0)
@@ -397,7 +401,7 @@ def test_pictures_show_what_was_captured(default):
     looks = trace.looks(heads)
     np.testing.assert_array_equal(looks, trace.cross_attention[2, 1, 2*np.arange(len(trace.ink))])      # the tokens before each direction
     fig, ax = plot_cross(trace, 2, 1)
-    assert [t.get_text() for t in ax.get_yticklabels()] == list("(souls)")
+    assert [t.get_text() for t in ax.get_yticklabels()] == [*"(souls)", "∎"]
     np.testing.assert_array_equal(ax.images[0].get_array(), looks.T)
     fig, axes = plot_heads(trace)
     assert axes.shape == (4, 3)
