@@ -173,7 +173,9 @@ def test_stopping_to_write_again_changes_nothing(desk):
 
 
 def test_lines_keep_their_words(desk):
-    desk.adjust(sentence_line_width=3)
+    desk.adjust(sentence_line_width=100)
+    fourth = desk.page[3]
+    desk.adjust(sentence_line_width=fourth.page[0] + np.ptp(fourth.points[:, 0]) - 0.01)           # a little too short for it
     words, lines = desk.sheet.words, [w.page[1] for w in desk.page]
     desk.put(words=(Word("m", words[0].points*[0.2, 1, 1]), *words[1:]))                          # as if drawn much narrower
     assert len(set(lines)) > 1 and [w.page[1] for w in desk.page] != lines                        # laid out anew, a word moves up
@@ -183,7 +185,7 @@ def test_lines_keep_their_words(desk):
     desk.offers[0][0].word.points *= [0.2, 1, 1]
     desk.respell()
     assert [w.page[1] for w in desk.page] == lines                                                # written again, none does
-    desk.adjust(sentence_line_width=5)
+    desk.adjust(sentence_line_width=100)
     assert [w.page[1] for w in desk.page] != lines
 
 
