@@ -70,9 +70,10 @@ class PenPlace(nn.Module):
         tokens, T = torch.cat([last, idx], 1), idx.shape[1]
         direction = sum(self.direction[tokens[:, i:i + T]] for i in range(self.before))
         if self.before > 1: direction = F.normalize(direction, dim=-1)
-        xy = place[:, None, :2] + (self.radius[idx][..., None]*direction).cumsum(1)
-        right = torch.maximum(xy[..., 0], place[:, None, 2]).cummax(1)[0]
-        left = torch.where(idx == self.WORD, right, place[:, None, 3]).cummax(1)[0]
+        steps, highest = self.radius[idx][..., None]*direction, lambda x: x if T == 1 else x.cummax(1)[0]     # one token needs no running sums
+        xy = place[:, None, :2] + (steps if T == 1 else steps.cumsum(1))
+        right = highest(torch.maximum(xy[..., 0], place[:, None, 2]))
+        left = highest(torch.where(idx == self.WORD, right, place[:, None, 3]))
         after = torch.cat([xy[:, -1], right[:, -1:], left[:, -1:]], 1)
         return torch.stack([xy[..., 0] - left, xy[..., 1]], -1), (after, tokens[:, T:])
 
@@ -189,9 +190,11 @@ class Coverage(nn.Module):
         What heads add to their scores, (B, T, heads*S); how long each character has been looked at before each token, (B, T, S), and after the last."""
         below, look, bias, lean, _ = tables
         now = weights @ below
-        after = now.cumsum(1) if before is None else before + now.cumsum(1)
-        seen = after - now
-        return torch.tanh(seen @ look + bias) @ lean, seen, after[:, -1:]
+        if before is not None and now.shape[1] == 1: seen, after = before, before + now      # one token needs no running sums
+        else:
+            upto = now.cumsum(1) if before is None else before + now.cumsum(1)
+            seen, after = upto - now, upto[:, -1:]
+        return torch.tanh(seen @ look + bias) @ lean, seen, after
 
     def tell_stream(self, tables: tuple, x, weights, seen):
         "Add to the stream x (B, T, n_embd) how long the characters have been looked at that are looked at now, by weights (B, T, heads*S)."
