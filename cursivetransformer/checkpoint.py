@@ -201,4 +201,5 @@ def load_state(path: str | os.PathLike) -> dict: # config, model, optimizer, ste
     state = read_pickle(Path(path))
     if not isinstance(state, dict) or state.get("format") != FORMAT: raise CheckpointError(f"{path} is not the state of a run.")
     if state["version"] > VERSION: raise CheckpointError(f"{path} was written by a newer version; update cursivetransformer.")
+    if state["version"] < VERSION: raise CheckpointError(f"{path} was written by an earlier version, whose runs this one cannot go on with; begin a new run with --local_checkpoint_path {Path(path).parent/'last.safetensors'}.")
     return state

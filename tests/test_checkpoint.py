@@ -70,6 +70,11 @@ def test_models_of_the_first_version_load(tmp_path):
     with torch.no_grad(): assert torch.equal(load_checkpoint(tmp_path / "old.safetensors", "cpu")(idx, context)[0], model(idx, context)[0])
 
 
+def test_runs_of_an_earlier_version_are_refused(tmp_path):
+    torch.save({"format": "cursivetransformer", "version": 1}, tmp_path / "state.pt")
+    with pytest.raises(CheckpointError, match="earlier version.*--local_checkpoint_path .*last.safetensors"): load_state(tmp_path / "state.pt")
+
+
 class Evil:
     def __reduce__(self): return os.system, ("touch pwned",)
 
