@@ -539,10 +539,10 @@ def head_patched(
     mine = mine.repeat_interleave(c.n_embd//c.n_ctx_head, 1).repeat(1, 2)                 # (layers, 2*n_embd): their part of keys and values
     ids = CharTokenizer(c.alphabet).encode(text)
     ids = pad_stack([ids], len(ids) if c.mask_context else max(len(ids), c.context_block_size), CharTokenizer.PAD).to(mine.device)
-    ids, mark = model.with_end(ids), model.with_end(ids).shape[1] - ids.shape[1]
+    bare, ids = ids.shape[1], model.with_end(ids)
     def hook(own, theirs, module, args, out):
         if not c.mask_context: theirs = theirs[:, :out.shape[1]]                              # padding is part of the text there
-        if out.shape[1] != theirs.shape[1]: raise CursiveError(f"{text!r} has {len(text)} characters and the text to write {out.shape[1] - mark}; patch with one that is as long.")
+        if out.shape[1] != theirs.shape[1]: raise CursiveError(f"{text!r} has {len(text)} characters and the text to write {out.shape[1] - ids.shape[1] + bare}; patch with one that is as long.")
         return torch.where(own, theirs, out)
     with contextlib.ExitStack() as stack:
         for own, block in zip(mine, model.transformer.h):
