@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ROPE_BASE', 'WAVES_X', 'WAVES_Y', 'FEATURES', 'REACH', 'TOKENS_A_CHARACTER', 'RANK', 'EMBEDDING_STD', 'rotary_angles',
-           'rotate', 'PenPlace', 'Cache', 'turning', 'attend', 'watched', 'CausalSelfAttention', 'Coverage',
+           'rotate', 'PenPlace', 'ready', 'Cache', 'turning', 'attend', 'watched', 'CausalSelfAttention', 'Coverage',
            'CrossAttention', 'MLP', 'Block', 'Hands', 'Transformer', 'advance_block']
 
 # %% ../nbs/05_model.ipynb #397c21d1
@@ -50,41 +50,52 @@ class PenPlace(nn.Module):
         super().__init__()
         t = stroke_tokenizer(config.tokenizer)
         radius, direction = (torch.tensor(table, dtype=torch.get_default_dtype()) for table in t.step_tables())
-        self.register_buffer("radius", radius, persistent=False)                   # (V,)
-        self.register_buffer("direction", direction, persistent=False)             # (V, 2)
+        self.register_buffer("radius", radius[:, None].repeat(1, 2), persistent=False)     # (V, 2)
+        self.register_buffer("direction", direction, persistent=False)                     # (V, 2)
         x, y = (2*math.pi/torch.tensor(waves) for waves in (WAVES_X, WAVES_Y))
-        turns = torch.block_diag(x, y).repeat(1, 2)                                # (2, waves twice): for sines, and a quarter further for cosines
-        self.register_buffer("turns", turns, persistent=False)
+        for name, turns in zip(("turns_x", "turns_y"), torch.block_diag(x, y).repeat(1, 2)):       # (waves twice,): for sines, and a quarter further for cosines
+            self.register_buffer(name, turns, persistent=False)
         self.register_buffer("phases", torch.cat([torch.zeros(len(x) + len(y)), torch.full((len(x) + len(y),), math.pi/2)]), persistent=False)
         self.before, self.END, self.WORD = t.tokens_per_point - 1, t.END, t.WORD
         self.proj = nn.Linear(len(self.phases), config.n_embd, bias=False)
         nn.init.normal_(self.proj.weight, std=0.1)
 
-    def start(self, rows: int) -> tuple: # (rows, 4), (rows, tokens before the last of a point)
-        "A pen on the writing line: x, y, the rightmost x so far, the left edge of the word; and the last tokens."
-        return self.radius.new_zeros(rows, 4), torch.full((rows, self.before), self.END, device=self.radius.device)
+    def start(self, rows: int) -> tuple: # (rows, 1, 2), (rows, 1, 1), (rows, 1, 1), (rows, tokens before the last of a point)
+        "A pen on the writing line: x and y, the rightmost x so far, the left edge of the word; and the last tokens."
+        at = self.radius.new_zeros(rows, 1, 4)
+        return at[..., :2], at[..., 2:3], at[..., 3:], torch.full((rows, self.before), self.END, device=at.device)
 
-    def walk(self, idx, pen: tuple) -> tuple: # (B, T, 2) x from the word's left edge and y from the writing line; the pen after them
+    def walk(self, idx, pen: tuple) -> tuple: # (B, T, 1) x from the word's left edge, (B, T, 1) y from the writing line; the pen after them
         "Follow the pen along tokens (B, T). A word begins where the ink so far reaches farthest to the right."
-        place, last = pen
+        xy, right, left, last = pen
         tokens, T = torch.cat([last, idx], 1), idx.shape[1]
-        direction = sum(self.direction[tokens[:, i:i + T]] for i in range(self.before))
+        radius, direction = F.embedding(idx, self.radius), F.embedding(tokens[:, :T], self.direction)
+        for i in range(1, self.before): direction = direction + F.embedding(tokens[:, i:i + T], self.direction)
         if self.before > 1: direction = F.normalize(direction, dim=-1)
-        steps, highest = self.radius[idx][..., None]*direction, lambda x: x if T == 1 else x.cummax(1)[0]     # one token needs no running sums
-        xy = place[:, None, :2] + (steps if T == 1 else steps.cumsum(1))
-        right = highest(torch.maximum(xy[..., 0], place[:, None, 2]))
-        left = highest(torch.where(idx == self.WORD, right, place[:, None, 3]))
-        after = torch.cat([xy[:, -1], right[:, -1:], left[:, -1:]], 1)
-        return torch.stack([xy[..., 0] - left, xy[..., 1]], -1), (after, tokens[:, T:])
+        highest = (lambda x: x) if T == 1 else (lambda x: x.cummax(1)[0])            # one token needs no running sums
+        xy = torch.addcmul(xy, radius, direction) if T == 1 else xy + (radius*direction).cumsum(1)
+        x, y = xy.split(1, -1)
+        right = highest(torch.maximum(x, right))
+        left = highest(torch.where(idx[..., None] == self.WORD, right, left))
+        return x - left, y, (xy[:, -1:], right[:, -1:], left[:, -1:], tokens[:, T:])
 
     def forward(self, idx, pen: tuple | None = None) -> tuple: # (B, T, n_embd), the pen after them
         "What to add to the embeddings of tokens (B, T)."
-        place, pen = self.walk(idx, pen or self.start(len(idx)))
-        angle = torch.addcmul(torch.addcmul(self.phases, place[..., :1], self.turns[0]), place[..., 1:], self.turns[1])    # no matrix product: autocast would round it
+        x, y, pen = self.walk(idx, pen or self.start(len(idx)))
+        angle = torch.addcmul(torch.addcmul(self.phases, x, self.turns_x), y, self.turns_y)    # no matrix product: autocast would round it
         return self.proj(angle.sin()), pen
 
 
 # %% ../nbs/05_model.ipynb #ede9ae05
+def ready(layer: nn.Linear | nn.LayerNorm): # a function from (N, n) to (N, m)
+    "What a layer computes, its parameters looked up once: for a single row, that takes as long as the arithmetic."
+    weight, bias = layer.weight, layer.bias
+    if isinstance(layer, nn.LayerNorm):
+        shape, eps = layer.normalized_shape, layer.eps
+        return lambda x: torch.layer_norm(x, shape, weight, bias, eps)
+    turned = weight.T
+    return lambda x: torch.mm(x, turned) if bias is None else torch.addmm(bias, x, turned)
+
 class Cache:
     "What a batch of rows that are written together need not compute again: keys and values of the tokens so far, and what is known of the characters."
 
@@ -92,11 +103,13 @@ class Cache:
         "Empty, with room for so many stroke tokens, beside the characters `context` (B, characters), in the hand that the model has."
         c, weight = model.config, model.lm_head.weight
         dim = c.n_embd//c.n_ctx_head
-        self.kv = weight.new_empty(c.n_layer, len(context), 2*c.n_ctx_head, room, dim)   # keys' heads, then values' heads
+        self.kv = [weight.new_empty(len(context), 2*c.n_ctx_head, room, dim) for _ in range(c.n_layer)]   # keys' heads, then values' heads
         self.hand = model.hand(context)
         context = model.with_end(context)
         characters, mask = model.embed_context(context) + self.hand, model.context_mask(context)
         self.cross = [block.cross_attn.fold(characters, mask) for block in model.transformer.h]
+        self.layers = [tuple(map(ready, (b.ln_1, b.attn.c_attn, b.attn.c_proj, b.ln_2, b.ln_3, b.mlp.c_fc, b.mlp.c_proj))) for b in model.transformer.h]
+        self.head = ready(model.transformer.ln_f), ready(model.lm_head)
         self.turn = turning(room, dim, c.n_ctx_head, weight.device) if c.positions == "rotary" else None
         S, covers = context.shape[1], [block.cross_attn.coverage for block in model.transformer.h]
         self.coverage = [cover and cover.fold(S) for cover in covers]
@@ -111,8 +124,8 @@ class Cache:
         def first(table):
             table[moved] = table[rows[moved]]
             return table[:len(rows)]
-        for kv in self.kv[..., :self.length, :]: first(kv)
-        self.kv = self.kv[:, :len(rows)]
+        for kv in self.kv: first(kv[..., :self.length, :])
+        self.kv = [kv[:len(rows)] for kv in self.kv]
         self.cross = [tuple(map(first, tables)) for tables in self.cross]
         self.hand, self.seen = first(self.hand), [seen[rows] for seen in self.seen]
         self.pen = self.pen and tuple(t[rows] for t in self.pen)
@@ -447,45 +460,50 @@ def _forward(self: Transformer,
 # %% ../nbs/05_model.ipynb #5be1c2c1
 def advance_block(
     block: Block,
-    x: torch.Tensor, # (B, T, n_embd)
+    x: torch.Tensor, # (B*T, n_embd)
     cache: Cache,
     layer: int, # which block it is
+    turn: tuple | None, # cos, sin of `turning` at the new tokens
     below: torch.Tensor | None, # (B, T, heads*S) cross-attention's weights in the block below
-) -> tuple: # (B, T, n_embd); (B, T, heads*S) cross-attention's weights
+) -> tuple: # (B*T, n_embd); (B, T, heads*S) cross-attention's weights
     "`Block.forward` on what `cache` knows, in as few operations as will do: at one token a row, starting them is what takes the time."
-    linear = lambda x, m: F.linear(x, m.weight, m.bias)                 # calling a module costs as much as its arithmetic here
-    norm = lambda x, m: F.layer_norm(x, m.normalized_shape, m.weight, m.bias, m.eps)
-    a, (bias, scores, change), (B, T, C) = block.attn, cache.cross[layer], x.shape
-    H, start, end = a.n_head, cache.length, cache.length + T
-    qkv = linear(norm(x, block.ln_1), a.c_attn).view(B, T, 3*H, C//H).transpose(1, 2)
-    if cache.turn: qkv = torch.addcmul(qkv*cache.turn[0][:, start:end], qkv.roll(C//H//2, -1), cache.turn[1][:, start:end])
-    kv = cache.kv[layer]
-    kv[:, :, start:end] = qkv[:, H:]
-    y = attend(qkv[:, :H], kv[:, :H, :end], kv[:, H:, :end], a.watchers, is_causal=T > 1)
-    x = x + linear(y.transpose(1, 2).reshape(B, T, C), a.c_proj)
-    scores, coverage = torch.baddbmm(bias, norm(x, block.ln_2), scores), block.cross_attn.coverage
+    ln_1, c_attn, c_proj, ln_2, ln_3, c_fc, mlp_proj = cache.layers[layer]
+    kv, (bias, scores, change), coverage = cache.kv[layer], cache.cross[layer], block.cross_attn.coverage
+    B, H, _, dim = kv.shape
+    H, T, C, start = H//2, len(x)//B, x.shape[1], cache.length
+    qkv = c_attn(ln_1(x)).view(B, T, 3*H, dim).transpose(1, 2)
+    if turn: qkv = torch.addcmul(qkv*turn[0], qkv.roll(dim//2, -1), turn[1])
+    kv[:, :, start:start + T] = qkv[:, H:]
+    k, v = kv[:, :, :start + T].split(H, 1)
+    y = attend(qkv[:, :H], k, v, block.attn.watchers, is_causal=T > 1)
+    x = x + c_proj(y.transpose(1, 2).reshape(B*T, C))
+    scores = torch.baddbmm(bias, ln_2(x).view(B, T, C), scores)
     if coverage:
         added, seen, cache.seen[layer] = coverage.scores(cache.coverage[layer], below, cache.seen[layer])
         scores = scores + added
     weights = scores.view(B, T, H, -1).softmax(-1)
+    x = x.view(B, T, C)
     if watchers := block.cross_attn.watchers:
         weights = watched(weights.transpose(1, 2), bias.view(B, H, 1, -1) > float("-inf"), watchers).transpose(1, 2)
         x = x + (1 - weights.sum(-1)).sum(-1, keepdim=True)*block.cross_attn.c_proj.bias/H      # `change` brings a head's share of it by its weights
     weights = weights.reshape(B, T, -1)
     x = torch.baddbmm(x, weights, change)
     if coverage: x = coverage.tell_stream(cache.coverage[layer], x, weights, seen)
-    return x + linear(F.gelu(linear(norm(x, block.ln_3), block.mlp.c_fc), approximate="tanh"), block.mlp.c_proj), weights
+    x = x.view(B*T, C)
+    return x + mlp_proj(F.gelu(c_fc(ln_3(x)), approximate="tanh")), weights
 
 def _advance(self: Transformer,
     idx: torch.Tensor, # (B, T) new tokens; T is 1 unless the cache is empty
     cache: Cache, # grows by T
 ) -> torch.Tensor: # (B, vocab_size) logits after the last of them
     "One step of writing: the same logits as `forward` on everything so far, for the price of the new tokens."
+    (B, T), weights = idx.shape, None
     x, cache.pen = self.embed(idx, cache.length, cache.pen)
-    x = x + cache.hand
-    weights = None
-    for layer, block in enumerate(self.transformer.h): x, weights = advance_block(block, x, cache, layer, weights)
-    cache.length += idx.shape[1]
-    return self.lm_head(self.transformer.ln_f(x[:, -1]))
+    x = (x + cache.hand).view(B*T, -1)
+    turn = cache.turn and tuple(table[:, cache.length:cache.length + T] for table in cache.turn)
+    for layer, block in enumerate(self.transformer.h): x, weights = advance_block(block, x, cache, layer, turn, weights)
+    cache.length += T
+    norm, head = cache.head
+    return head(norm(x.view(B, T, -1)[:, -1]))
 
 Transformer.forward, Transformer.advance = _forward, _advance
