@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ROPE_BASE', 'WAVES_X', 'WAVES_Y', 'FEATURES', 'REACH', 'TOKENS_A_CHARACTER', 'RANK', 'EMBEDDING_STD', 'rotary_angles',
            'rotate', 'PenPlace', 'ready', 'Cache', 'turning', 'attend', 'watched', 'CausalSelfAttention', 'Coverage',
-           'CrossAttention', 'MLP', 'Block', 'Hands', 'Transformer', 'advance_block']
+           'CrossAttention', 'MLP', 'Block', 'Letters', 'Hands', 'ManyHands', 'Transformer', 'advance_block']
 
 # %% ../nbs/05_model.ipynb #397c21d1
 import contextlib, math
@@ -290,6 +290,19 @@ class Block(nn.Module):
         x = x + change
         return x + self.mlp(self.ln_3(x)), weights
 
+# %% ../nbs/05_model.ipynb #5be1d022
+class Letters(nn.Linear):
+    "Reads off the stream which letters have been written so far. Only training asks, so that the stream keeps track."
+
+    def misspelling(self,
+        stream: torch.Tensor, # (B, P, n_embd) at every point of the pen
+        context: torch.Tensor, # (B, S) characters, 0 is padding
+        points: torch.Tensor, # (B,) how many points count
+    ) -> torch.Tensor: # nats over all rows
+        "How little the stream says of the characters: the CTC loss (Graves et al., 2006)."
+        said = self(stream).log_softmax(-1).transpose(0, 1)
+        return F.ctc_loss(said, context, points, (context != CharTokenizer.PAD).sum(1), blank=CharTokenizer.PAD, reduction="sum", zero_infinity=True)
+
 # %% ../nbs/05_model.ipynb #5be1d001
 RANK = 16  # of a change to a matrix
 
@@ -312,43 +325,19 @@ class Hands(nn.Module):
         if self.chosen is None: return weight
         return weight + (self.up[self.chosen] @ self.down[self.chosen] if weight.ndim == 2 else self.up[self.chosen])
 
-# %% ../nbs/05_model.ipynb #be3baf89
-# Drawn small: at equal steps, embeddings of standard deviation 0.3 instead of 1 took the loss from 2.74 to 2.49 nats a token.
-EMBEDDING_STD = 0.3
+# %% ../nbs/05_model.ipynb #5be1d020
+class ManyHands(nn.Module):
+    "The part of a `Transformer` that knows whose hand it writes, and takes in new ones."
 
-class Transformer(nn.Module):
-    "Stroke tokens and characters to logits over the next stroke token. Needs a config whose sizes are set."
-
-    def __init__(self, config: Config):
+    def __init__(self):
         super().__init__()
-        c = self.config = config
-        sizes = dict(vocab_size=c.vocab_size, block_size=c.block_size, context_vocab_size=c.context_vocab_size, context_block_size=c.context_block_size)
-        if None in sizes.values(): raise ConfigError(f"The model's sizes are not known yet: set {', '.join(k for k, v in sizes.items() if v is None)}.")
-        check_shape(c)
         self.chosen, self.added = 0, nn.ParameterList()                  # which of the authors writes; the vectors of those that were added
-        self.pad = stroke_tokenizer(c.tokenizer).PAD
-        self.transformer = nn.ModuleDict(dict(
-            wte=nn.Embedding(c.vocab_size, c.n_embd),
-            **(dict(wpe=nn.Embedding(c.block_size, c.n_embd)) if c.positions == "learned" else {}),
-            wce=nn.Embedding(c.context_vocab_size, c.n_embd),
-            wcpe=nn.Embedding(c.context_block_size, c.n_embd),
-            h=nn.ModuleList(Block(c, layer) for layer in range(c.n_layer)),
-            ln_f=nn.LayerNorm(c.n_embd),
-            **(dict(place=PenPlace(c)) if c.place else {}),
-            **(dict(letters=nn.Linear(c.n_embd, c.context_vocab_size)) if c.spell else {})))
-        self.lm_head = nn.Linear(c.n_embd, c.vocab_size, bias=False)
-        for m in self.modules():
-            if isinstance(m, nn.Embedding): nn.init.normal_(m.weight, std=EMBEDDING_STD)
+
+    def make_hands(self):
+        "Room for the hands that the config names, once everything else is there."
+        c = self.config
         if len(c.authors) > 1: self.transformer["wae"] = nn.Embedding(len(c.authors), c.n_embd, _weight=torch.zeros(len(c.authors), c.n_embd))
         self.make_room(len(c.added_authors))
-
-    def get_block_size(self): return self.config.block_size
-
-    def embed_context(self, context):
-        "Characters (B, S) to (B, S, n_embd). Raises `ConfigError` for more characters than the model has positions for."
-        if context.shape[1] > self.config.context_block_size:
-            raise ConfigError(f"This model reads {self.config.context_block_size} characters at once, and got {context.shape[1]}.")
-        return self.transformer.wce(context) + self.transformer.wcpe.weight[:context.shape[1]]
 
     def hand(self, context, author=None):
         """What is added to every stroke token and character so that the model knows whose hand it writes: (B, 1, n_embd), for contexts (B, S) and numbers
@@ -404,6 +393,42 @@ class Transformer(nn.Module):
         old = self.transformer["wae"].weight.detach() if "wae" in self.transformer else self.lm_head.weight.new_zeros(len(known), c.n_embd)
         self.transformer["wae"] = nn.Embedding.from_pretrained(torch.cat([old, old.mean(0).expand(len(new), -1)]), freeze=False)
 
+# %% ../nbs/05_model.ipynb #be3baf89
+# Drawn small: at equal steps, embeddings of standard deviation 0.3 instead of 1 took the loss from 2.74 to 2.49 nats a token.
+EMBEDDING_STD = 0.3
+
+class Transformer(ManyHands):
+    "Stroke tokens and characters to logits over the next stroke token. Needs a config whose sizes are set."
+
+    def __init__(self, config: Config):
+        super().__init__()
+        c = self.config = config
+        sizes = dict(vocab_size=c.vocab_size, block_size=c.block_size, context_vocab_size=c.context_vocab_size, context_block_size=c.context_block_size)
+        if None in sizes.values(): raise ConfigError(f"The model's sizes are not known yet: set {', '.join(k for k, v in sizes.items() if v is None)}.")
+        check_shape(c)
+        self.pad = stroke_tokenizer(c.tokenizer).PAD
+        self.transformer = nn.ModuleDict(dict(
+            wte=nn.Embedding(c.vocab_size, c.n_embd),
+            **(dict(wpe=nn.Embedding(c.block_size, c.n_embd)) if c.positions == "learned" else {}),
+            wce=nn.Embedding(c.context_vocab_size, c.n_embd),
+            wcpe=nn.Embedding(c.context_block_size, c.n_embd),
+            h=nn.ModuleList(Block(c, layer) for layer in range(c.n_layer)),
+            ln_f=nn.LayerNorm(c.n_embd),
+            **(dict(place=PenPlace(c)) if c.place else {}),
+            **(dict(letters=Letters(c.n_embd, c.context_vocab_size)) if c.spell else {})))
+        self.lm_head = nn.Linear(c.n_embd, c.vocab_size, bias=False)
+        for m in self.modules():
+            if isinstance(m, nn.Embedding): nn.init.normal_(m.weight, std=EMBEDDING_STD)
+        self.make_hands()
+
+    def get_block_size(self): return self.config.block_size
+
+    def embed_context(self, context):
+        "Characters (B, S) to (B, S, n_embd). Raises `ConfigError` for more characters than the model has positions for."
+        if context.shape[1] > self.config.context_block_size:
+            raise ConfigError(f"This model reads {self.config.context_block_size} characters at once, and got {context.shape[1]}.")
+        return self.transformer.wce(context) + self.transformer.wcpe.weight[:context.shape[1]]
+
     def with_end(self, context):
         "Characters (B, S) with room for the mark that a text ends, which is a padding character; a text as long as can be has none."
         c = self.config
@@ -423,14 +448,6 @@ class Transformer(nn.Module):
         place, pen = self.transformer["place"](idx, pen)
         return x + place, pen
 
-    def misspelling(self, middle, context, targets):
-        """How little the stream (B, T, n_embd) in the middle of the model says which letters have been written, in nats over all targets: the CTC loss (Graves et al., 2006) of a
-        linear readout. Only training asks for it, so that the stream keeps track."""
-        k = stroke_tokenizer(self.config.tokenizer).tokens_per_point
-        said = self.transformer["letters"](middle[:, ::k]).log_softmax(-1).transpose(0, 1)        # a point is enough
-        points = ((targets != self.pad).sum(1) + k - 1)//k
-        return F.ctc_loss(said, context, points, (context != CharTokenizer.PAD).sum(1), blank=CharTokenizer.PAD, reduction="sum", zero_infinity=True)
-
 # %% ../nbs/05_model.ipynb #902db04c
 def _forward(self: Transformer,
     idx: torch.Tensor, # (B, T) stroke tokens
@@ -438,7 +455,7 @@ def _forward(self: Transformer,
     targets: torch.Tensor | None = None, # (B, T) next tokens; PAD does not count
     author: torch.Tensor | None = None, # (B,) whose hand, a number in `authors`; the one chosen by `in_hand` if None
 ) -> tuple: # logits (B, T, vocab_size); loss, the mean over targets that are not PAD, or None
-    """Predict the token after each token. In training, `spell` times the nats of `misspelling` are part of the loss. Raises `ConfigError` where learned
+    """Predict the token after each token. In training, `spell` times the nats of `Letters.misspelling` are part of the loss. Raises `ConfigError` where learned
     positions run out."""
     if self.config.positions == "learned" and idx.shape[1] > self.config.block_size:
         raise ConfigError(f"This model has positions for {self.config.block_size} tokens, and got {idx.shape[1]}.")
@@ -454,7 +471,9 @@ def _forward(self: Transformer,
     logits = self.lm_head(self.transformer.ln_f(x))
     if targets is None: return logits, None
     loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=self.pad)
-    if self.training and c.spell: loss = loss + c.spell*self.misspelling(middle, context, targets)/(targets != self.pad).sum()
+    if self.training and c.spell:
+        k, counted = stroke_tokenizer(c.tokenizer).tokens_per_point, (targets != self.pad).sum(1)
+        loss = loss + c.spell*self.transformer["letters"].misspelling(middle[:, ::k], context, (counted + k - 1)//k)/counted.sum()      # a point is enough
     return logits, loss
 
 # %% ../nbs/05_model.ipynb #5be1c2c1

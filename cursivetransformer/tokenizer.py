@@ -18,7 +18,7 @@ class StrokeTokenizer:
     "What polar and cartesian tokens have in common: slots, special tokens, words. An offset is `len(slots)` tokens, one a slot."
     name: str
     slots: tuple # of (first id, number of ids), in the order in which an offset's tokens are written
-    edges: tuple # of (B,) arrays: what each slot's bins begin with; `ids` and `decode` are each tokenizer's own
+    edges: tuple # of (B,) arrays: what each slot's bins begin with; `ids`, `decode` and `directions` are each tokenizer's own
 
     def __init__(self):
         self.n_bins = sum(size for _, size in self.slots)
@@ -58,6 +58,14 @@ class StrokeTokenizer:
         if len(tokens) < k: return np.zeros((0, k), int)
         windows = np.lib.stride_tricks.sliding_window_view(tokens, k)
         return windows[(self.slot[windows] == np.arange(k)).all(1)]
+
+    def step_tables(self) -> tuple: # (vocab_size,), (vocab_size, 2)
+        "What each token adds to a step: its length in canvas heights, and its direction, whose parts in several tokens add up to a vector to be brought to length 1."
+        radius, direction = np.zeros(self.vocab_size), np.zeros((self.vocab_size, 2))
+        first, size = self.slots[-1]
+        radius[first:first + size] = np.tile(radius_values(True), 2)         # pen down, then up
+        for (first, size), part in zip(self.slots, self.directions()): direction[first:first + size] = part
+        return radius, direction
 
 # %% ../nbs/03_tokenizer.ipynb #9ae49cd9
 def bin_values(
@@ -107,14 +115,10 @@ class PolarTokenizer(StrokeTokenizer):
         return np.column_stack([radius_values(centre)[r % len(RADIUS_EDGES)],
                                 bin_values(THETA_EDGES, centre)[theta - self.slots[0][0]], pen_down])
 
-    def step_tables(self) -> tuple: # (vocab_size,), (vocab_size, 2)
-        "What each token adds to a step: its length in canvas heights, and its direction."
-        radius, direction = np.zeros(self.vocab_size), np.zeros((self.vocab_size, 2))
-        radius[:2*len(RADIUS_EDGES)] = np.tile(radius_values(True), 2)
-        theta, (first, n) = bin_values(THETA_EDGES, True), self.slots[0]
-        direction[first:first + n] = np.column_stack([np.cos(theta), np.sin(theta)])
-        return radius, direction
-
+    def directions(self) -> list: # of (n, 2) arrays
+        "What the tokens of each slot but the last say of a step's direction."
+        theta = bin_values(THETA_EDGES, True)
+        return [np.column_stack([np.cos(theta), np.sin(theta)])]
 
 # %% ../nbs/03_tokenizer.ipynb #d3a4642b
 # 63 cells a side centred on 0 and on both ends: a direction is then off by at most 1/62 in each part.
@@ -140,13 +144,10 @@ class CartesianTokenizer(StrokeTokenizer):
         theta = np.arctan2(unit(y - self.slots[1][0]), unit(x - self.slots[0][0]))
         return np.column_stack([radius_values(centre)[r % len(RADIUS_EDGES)], theta, r < len(RADIUS_EDGES)])
 
-    def step_tables(self) -> tuple: # (vocab_size,), (vocab_size, 2)
-        "What each token adds to a step: its length in canvas heights, and its direction, the sum of which is to be brought to length 1."
-        radius, direction = np.zeros(self.vocab_size), np.zeros((self.vocab_size, 2))
-        radius[:2*len(RADIUS_EDGES)] = np.tile(radius_values(True), 2)
-        for axis in range(2): direction[self.slots[axis][0]:self.slots[axis][0] + UNIT_CELLS, axis] = np.arange(UNIT_CELLS)/(UNIT_CELLS - 1)*2 - 1
-        return radius, direction
-
+    def directions(self) -> list: # of (n, 2) arrays
+        "What the tokens of each slot but the last say of a step's direction: their sum is to be brought to length 1."
+        cells = np.arange(UNIT_CELLS)/(UNIT_CELLS - 1)*2 - 1
+        return [np.outer(cells, axis) for axis in np.eye(2)]
 
 # %% ../nbs/03_tokenizer.ipynb #ba558acd
 def same_edges(a: list, b: list) -> bool: # each a list of (B,) lists
