@@ -157,7 +157,7 @@ def legibility_command(args, model, bank: list) -> int:
     from cursivetransformer.evaluate import evaluate
     texts = [line for line in read_text(args.sentences).splitlines() if line.strip()] if args.sentences else None
     if texts == []: raise CursiveError(f"There is no sentence in {args.sentences}; give one a line.")
-    with tqdm(bar_format="{desc} {elapsed}", disable=None) as bar: print(evaluate(model, bank, texts, args.words, bar.set_description_str))
+    with tqdm(bar_format="{desc} {elapsed}", disable=None) as bar: print(evaluate(model, bank, texts, args.words, args.seed or 0, bar.set_description_str))
     return 0
 
 def data_command(args) -> int:
@@ -268,6 +268,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--legibility", action="store_true", help="write the bank's held-out words and 200 sentences, and have them read, before and after respelling, beside the bank's own ink; minutes")
     p.add_argument("--sentences", metavar="FILE", help="of --legibility: sentences to write instead, one a line")
     p.add_argument("--words", type=int, metavar="N", help="of --legibility: at most so many words of each kind [all]")
+    p.add_argument("--seed", type=int, metavar="S", help="of --legibility: of the ink [0]")
     p = command("data", data_command, "Report what a word bank holds, and check it.")
     p.add_argument("bank", metavar="F", help="a bank: name, path or URL; several joined by +")
     p.add_argument("--skip-bad", action="store_true", help="count bad items instead of stopping at the first")
@@ -311,7 +312,8 @@ def parse(argv: list) -> argparse.Namespace:
         if not 0 <= args.margin < float("inf"): parser.error(f"--margin must not be negative, and {args.margin} is not such a length.")
         if args.slant is not None and not abs(args.slant) <= 10: parser.error(f"--slant lies between -10 and 10, and {args.slant} does not.")
         if args.seed < 0: parser.error(f"--seed must not be negative, and {args.seed} is.")
-    if args.run is eval_command and (args.sentences or args.words is not None) and not args.legibility: parser.error("--sentences and --words belong to --legibility.")
+    if args.run is eval_command and (args.sentences or args.words is not None or args.seed is not None) and not args.legibility: parser.error("--sentences, --words and --seed belong to --legibility.")
+    if args.run is eval_command and args.seed is not None and args.seed < 0: parser.error(f"--seed must not be negative, and {args.seed} is.")
     if args.run is eval_command and args.words is not None and args.words < 1: parser.error(f"--words must be at least 1, and {args.words} is not.")
     if args.run is eval_command and args.num_words < 1: parser.error(f"--num_words must be at least 1, and {args.num_words} is not.")
     return args

@@ -120,8 +120,8 @@ class Report:
 
     def __str__(self):
         rows, who = list(dict.fromkeys(r for r, _ in self.legibility)), list(dict.fromkeys(w for _, w in self.legibility))
-        lines = [f"{'wrong, of characters / words':42}" + "".join(f"{w:>18}" for w in who)]
-        for r in rows: lines.append(f"{r:42}" + "".join(f"{self.legibility[r, w].character_error:9.2%} /{self.legibility[r, w].word_error:6.1%}" for w in who))
+        lines = [f"{'wrong, of characters / words':42}" + "".join(f"{w:>24}" for w in who)]
+        for r in rows: lines.append(f"{r:42}" + "".join(f"{e.character_error:9.2%} ±{e.uncertainty:6.2%} /{e.word_error:6.1%}" for e in (self.legibility[r, w] for w in who)))
         lines += [""] + [f"drawn again: {s.wrong} of {s.words} {name}, {s.drawn} times in all; {len(s.misread)} still read wrong" for name, s in self.spelling.items()]
         lines += ["", f"{'distance of hands, standard deviations':42}{'model to human':>18}{'human to human':>18}"]
         return "\n".join(lines + [f"{name:42}{a:18.2f}{b:18.2f}" for name, a, b in zip(MEASURES, *self.distances)])
@@ -131,6 +131,7 @@ def evaluate(
     bank: list, # of `Word`; those on the test side of the split by the model's seed are the human words
     texts: list | None = None, # sentences; `sentences(200)` if None
     most: int | None = None, # words of each kind at most
+    seed: int = 0, # of the ink
     progress=None, # called with what is being done
 ) -> Report:
     "Write the held-out words and some sentences, in the hand of the bank's author if the model knows it, have them read, and compare hands. Raises `CursiveError`."
@@ -139,7 +140,7 @@ def evaluate(
     if len(human) < FEWEST_WORDS: raise CursiveError(f"Hands are compared by {FEWEST_WORDS} held-out words or more, and here are {len(human)}; allow more, or give a larger bank.")
     readers, found, spellings = all_readers(), {}, {}
     hands = {w.author for w in human} & set(model.authors)
-    params = GenerationParams(author=hands.pop() if len(hands) == 1 else None)
+    params = GenerationParams(author=hands.pop() if len(hands) == 1 else None, seed=seed)
     def judge(what: str, asked: list, inks: list):
         for who, read in readers.items():
             say(f"{who}: {what}")

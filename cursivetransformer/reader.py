@@ -221,8 +221,10 @@ def kind_of(character: str) -> str: # one of `KINDS`
 class Legibility:
     "How texts were read: counts, and the errors they come to."
     pairs: collections.Counter # of (asked, said) characters, "" where there is none
-    words: int
-    wrong_words: int
+    by_word: np.ndarray # (words, 2) characters asked for, and differences
+
+    words = property(lambda self: len(self.by_word))
+    wrong_words = property(lambda self: int((self.by_word[:, 1] > 0).sum()))
 
     def count(self, kind: str | None = None) -> int:
         "How many characters were asked for, in all or of a kind."
@@ -239,6 +241,12 @@ class Legibility:
     character_error = property(lambda self: self.edits()/max(1, self.count()))
     word_error = property(lambda self: self.wrong_words/max(1, self.words))
 
+    @property
+    def uncertainty(self) -> float:
+        "The standard error of `character_error`, by how words differ: that of a ratio of means (Cochran, Sampling Techniques, 1977)."
+        asked, wrong = self.by_word.T
+        return float(np.sqrt(((wrong - self.character_error*asked)**2).sum())/max(1, asked.sum()))
+
     def __str__(self):
         kinds = ", ".join(f"{k} {self.edits(k)} of {self.count(k)}" for k in KINDS if self.count(k))
         return f"{self.character_error:.2%} of {self.count()} characters wrong ({kinds}); {self.word_error:.1%} of {self.words} words"
@@ -248,8 +256,9 @@ def compare(
     said: list, # of strings, as many
 ) -> Legibility:
     "How far what was read is from what was asked."
-    pairs = collections.Counter(pair for a, s in zip(asked, said) for pair in (zip(a, a) if a == s else align(a, s)))
-    return Legibility(pairs, len(asked), sum(a != s for a, s in zip(asked, said)))
+    pairs = [list(zip(a, a)) if a == s else align(a, s) for a, s in zip(asked, said)]
+    by_word = [(len(a), sum(x != y for x, y in word)) for a, word in zip(asked, pairs)]
+    return Legibility(collections.Counter(pair for word in pairs for pair in word), np.array(by_word, int).reshape(-1, 2))
 
 def legibility(
     words: list, # of `Word`

@@ -277,6 +277,19 @@ def test_the_training_command(cursive, tmp_path):
 
 # ---- what is said about legibility
 
+def test_how_sure_an_error_is_agrees_with_drawing_the_words_again():
+    rng = np.random.default_rng(0)
+    asked = ["".join(rng.choice(list("abcdefg"), rng.integers(1, 12))) for _ in range(150)]
+    said = [a.replace("a", "") if rng.random() < 0.3 else a for a in asked]         # errors come together
+    again = []
+    for _ in range(300):
+        ix = rng.integers(0, len(asked), len(asked))
+        again.append(compare([asked[i] for i in ix], [said[i] for i in ix]).character_error)
+    found = compare(asked, said)
+    assert found.uncertainty == pytest.approx(np.std(again), rel=0.15) and found.words == 150 and found.wrong_words == sum(a != s for a, s in zip(asked, said))
+    assert compare(asked, asked).uncertainty == 0 == compare([], []).uncertainty
+
+
 def test_sentences_hold_everything_and_are_always_the_same():
     from cursivetransformer.evaluate import sentences
     texts = sentences(200)
@@ -314,8 +327,8 @@ def test_the_report_of_the_command(cursive, tmp_path):
     done = cursive("eval", "--legibility", "--dataset", "embedded", "--sentences", "s.txt", "--words", 6, timeout=300)
     assert done.returncode == 0, done.stderr
     for part in ("human, held-out words", "same words, re-spelled", "words of sentences", "drawn again:", "slant", "human to human"): assert part in done.stdout
-    assert "of 6 words of sentences" in done.stdout
-    for args, says in [(["--words", "3"], "--legibility"), (["--legibility", "--words", "0"], "at least 1"), (["--legibility", "--words", "3"], "here are 3"), (["--legibility", "--sentences", "none.txt"], "Cannot read none.txt")]:
+    assert "of 6 words of sentences" in done.stdout and done.stdout.count("±") >= 5
+    for args, says in [(["--words", "3"], "--legibility"), (["--legibility", "--words", "0"], "at least 1"), (["--seed", "1"], "--legibility"), (["--legibility", "--seed", "-1"], "must not be negative"), (["--legibility", "--words", "3"], "here are 3"), (["--legibility", "--sentences", "none.txt"], "Cannot read none.txt")]:
         wrong = cursive("eval", "--dataset", "embedded", *args)
         assert wrong.returncode == 2 and says in wrong.stderr
 
