@@ -233,9 +233,10 @@ class Batches:
         counts = self.length[self.rows(step)] - (not self.dataset.config.start_token)
         return int(counts[self.rank::self.world].sum()), int(counts.sum())
 
-    def __call__(self, step: int) -> tuple: # x (B, T), c (B, S), y (B, T), author (B,) on the device
+    def __call__(self, step: int) -> tuple: # x (B, T), c (B, S), y (B, T), author (B,) on the device; lengths (B, 2) on the CPU: how many targets and characters a row has
         "This process's share of a step's batch."
         rows = self.rows(step)[self.rank::self.world]
         width = int(self.text_length[rows].max()) if self.dataset.config.mask_context else self.dataset.characters.max_length
         batch = self.samples.rows(torch.as_tensor(rows, device=self.maker), int(self.length[rows].max()), width)
-        return tuple(t.to(self.device) for t in batch)
+        lengths = np.stack([self.length[rows] - (not self.dataset.config.start_token), self.text_length[rows]], 1)
+        return (*(t.to(self.device) for t in batch), torch.from_numpy(lengths))

@@ -120,7 +120,7 @@ class Report:
 
     def __str__(self):
         rows, who = list(dict.fromkeys(r for r, _ in self.legibility)), list(dict.fromkeys(w for _, w in self.legibility))
-        lines = [f"{'wrong, of characters / words':42}" + "".join(f"{w:>24}" for w in who)]
+        lines = [f"{'wrong, of characters ± s.e. / words':42}" + "".join(f"{w:>25}" for w in who)]
         for r in rows: lines.append(f"{r:42}" + "".join(f"{e.character_error:9.2%} ±{e.uncertainty:6.2%} /{e.word_error:6.1%}" for e in (self.legibility[r, w] for w in who)))
         lines += [""] + [f"drawn again: {s.wrong} of {s.words} {name}, {s.drawn} times in all; {len(s.misread)} still read wrong" for name, s in self.spelling.items()]
         lines += ["", f"{'distance of hands, standard deviations':42}{'model to human':>18}{'human to human':>18}"]

@@ -97,7 +97,7 @@ def ready(layer: nn.Linear | nn.LayerNorm): # a function from (N, n) to (N, m)
     return lambda x: torch.mm(x, turned) if bias is None else torch.addmm(bias, x, turned)
 
 class Cache:
-    "What a batch of rows that are written together need not compute again: keys and values of the tokens so far, and what is known of the characters."
+    "What a batch of rows that are written together need not compute again: keys and values of the tokens so far, and what is known of the characters, in the hand that was chosen when it was made."
 
     def __init__(self, model, context: torch.Tensor, room: int):
         "Empty, with room for so many stroke tokens, beside the characters `context` (B, characters), in the hand that the model has."
@@ -294,14 +294,16 @@ class Block(nn.Module):
 class Letters(nn.Linear):
     "Reads off the stream which letters have been written so far. Only training asks, so that the stream keeps track."
 
+    @torch.compiler.disable          # lengths are on the CPU, which the compiler does not like
     def misspelling(self,
         stream: torch.Tensor, # (B, P, n_embd) at every point of the pen
         context: torch.Tensor, # (B, S) characters, 0 is padding
         points: torch.Tensor, # (B,) how many points count
+        characters: torch.Tensor, # (B,) and how many characters
     ) -> torch.Tensor: # nats over all rows
         "How little the stream says of the characters: the CTC loss (Graves et al., 2006)."
         said = self(stream).log_softmax(-1).transpose(0, 1)
-        return F.ctc_loss(said, context, points, (context != CharTokenizer.PAD).sum(1), blank=CharTokenizer.PAD, reduction="sum", zero_infinity=True)
+        return F.ctc_loss(said, context, points, characters, blank=CharTokenizer.PAD, reduction="sum", zero_infinity=True)
 
 # %% ../nbs/05_model.ipynb #5be1d001
 RANK = 16  # of a change to a matrix
@@ -406,7 +408,8 @@ class Transformer(ManyHands):
         sizes = dict(vocab_size=c.vocab_size, block_size=c.block_size, context_vocab_size=c.context_vocab_size, context_block_size=c.context_block_size)
         if None in sizes.values(): raise ConfigError(f"The model's sizes are not known yet: set {', '.join(k for k, v in sizes.items() if v is None)}.")
         check_shape(c)
-        self.pad = stroke_tokenizer(c.tokenizer).PAD
+        tokenizer = stroke_tokenizer(c.tokenizer)
+        self.pad, self.tokens_per_point = tokenizer.PAD, tokenizer.tokens_per_point
         self.transformer = nn.ModuleDict(dict(
             wte=nn.Embedding(c.vocab_size, c.n_embd),
             **(dict(wpe=nn.Embedding(c.block_size, c.n_embd)) if c.positions == "learned" else {}),
@@ -454,6 +457,7 @@ def _forward(self: Transformer,
     context: torch.Tensor, # (B, S) characters, 0 is padding
     targets: torch.Tensor | None = None, # (B, T) next tokens; PAD does not count
     author: torch.Tensor | None = None, # (B,) whose hand, a number in `authors`; the one chosen by `in_hand` if None
+    lengths: torch.Tensor | None = None, # (B, 2) on the CPU: how many targets and characters a row has; counted if None, for which a GPU has to be waited for
 ) -> tuple: # logits (B, T, vocab_size); loss, the mean over targets that are not PAD, or None
     """Predict the token after each token. In training, `spell` times the nats of `Letters.misspelling` are part of the loss. Raises `ConfigError` where learned
     positions run out."""
@@ -472,8 +476,9 @@ def _forward(self: Transformer,
     if targets is None: return logits, None
     loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=self.pad)
     if self.training and c.spell:
-        k, counted = stroke_tokenizer(c.tokenizer).tokens_per_point, (targets != self.pad).sum(1)
-        loss = loss + c.spell*self.transformer["letters"].misspelling(middle[:, ::k], context, (counted + k - 1)//k)/counted.sum()      # a point is enough
+        if lengths is None: lengths = torch.stack([(targets != self.pad).sum(1), (context != CharTokenizer.PAD).sum(1)], 1)
+        k = self.tokens_per_point                                    # a point is enough
+        loss = loss + c.spell*self.transformer["letters"].misspelling(middle[:, ::k], context, (lengths[:, 0] + k - 1)//k, lengths[:, 1])/(targets != self.pad).sum()
     return logits, loss
 
 # %% ../nbs/05_model.ipynb #5be1c2c1

@@ -221,10 +221,10 @@ def kind_of(character: str) -> str: # one of `KINDS`
 class Legibility:
     "How texts were read: counts, and the errors they come to."
     pairs: collections.Counter # of (asked, said) characters, "" where there is none
-    by_word: np.ndarray # (words, 2) characters asked for, and differences
+    by_word: list # (characters asked for, differences) of each word
 
     words = property(lambda self: len(self.by_word))
-    wrong_words = property(lambda self: int((self.by_word[:, 1] > 0).sum()))
+    wrong_words = property(lambda self: sum(wrong > 0 for _, wrong in self.by_word))
 
     def count(self, kind: str | None = None) -> int:
         "How many characters were asked for, in all or of a kind."
@@ -244,8 +244,8 @@ class Legibility:
     @property
     def uncertainty(self) -> float:
         "The standard error of `character_error`, by how words differ: that of a ratio of means (Cochran, Sampling Techniques, 1977)."
-        asked, wrong = self.by_word.T
-        return float(np.sqrt(((wrong - self.character_error*asked)**2).sum())/max(1, asked.sum()))
+        asked, wrong = np.array(self.by_word, float).reshape(-1, 2).T
+        return float(np.sqrt(((wrong - self.character_error*asked)**2).sum()*self.words/max(1, self.words - 1))/max(1, asked.sum()))
 
     def __str__(self):
         kinds = ", ".join(f"{k} {self.edits(k)} of {self.count(k)}" for k in KINDS if self.count(k))
@@ -257,8 +257,7 @@ def compare(
 ) -> Legibility:
     "How far what was read is from what was asked."
     pairs = [list(zip(a, a)) if a == s else align(a, s) for a, s in zip(asked, said)]
-    by_word = [(len(a), sum(x != y for x, y in word)) for a, word in zip(asked, pairs)]
-    return Legibility(collections.Counter(pair for word in pairs for pair in word), np.array(by_word, int).reshape(-1, 2))
+    return Legibility(collections.Counter(pair for word in pairs for pair in word), [(len(a), sum(x != y for x, y in word)) for a, word in zip(asked, pairs)])
 
 def legibility(
     words: list, # of `Word`

@@ -98,10 +98,11 @@ def test_batches_depend_on_the_step_alone_and_hold_little_padding():
     for s, t in zip(later(POOL + 5), batches(POOL + 5)): assert torch.equal(s, t)
     padding, all_tokens, tokens = 0, 0, []
     for step in range(2 * POOL):
-        x, c, y, _ = batches(step)
+        x, c, y, _, lengths = batches(step)
         assert not bool((x == train.PAD_TOKEN).all(0).any()) and not bool((c == 0).all(0).any())      # no longer than the longest sample
         tokens.append(int((y != train.PAD_TOKEN).sum()))
         assert batches.targets(step) == (tokens[-1], tokens[-1])
+        assert torch.equal(lengths, torch.stack([(y != train.PAD_TOKEN).sum(1), (c > 0).sum(1)], 1))
         padding, all_tokens = padding + int((y == train.PAD_TOKEN).sum()), all_tokens + y.numel()
     assert padding < 0.05 * all_tokens and max(tokens) < 1.35 * min(tokens)
     words = [len(train.decode_text(row).split()) for step in range(POOL) for row in batches(step)[1]]
@@ -112,7 +113,7 @@ def test_the_originals_batches_have_as_many_samples_as_asked_for():
     batches = Batches(make(num_words=3, vary_words=False, batch_size=8, start_token=False, mask_context=False))
     assert sum(len(batches(step)[0]) for step in range(POOL)) == 8 * POOL
     assert batches(0)[1].shape[1] == 50                            # the original looks at padding too
-    for step in range(3): assert batches.targets(step)[0] == int((batches(step)[2] != 522).sum())
+    for step in range(3): assert batches.targets(step)[0] == int((batches(step)[2] != 522).sum()) == int(batches(step)[4][:, 0].sum())
 
 
 def test_no_more_samples_than_train_size():

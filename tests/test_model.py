@@ -226,7 +226,7 @@ def test_training_also_asks_which_letters_have_been_written():
         for letter in range(5): model.transformer["letters"].weight[letter, letter] = 1
         said = torch.zeros(1, 6, width)
         for at, letter in enumerate((0, 3, 3, 1, 0, 4)): said[0, at, letter] = 50
-        misspelling = lambda letters: model.transformer["letters"].misspelling(said, letters, torch.tensor([6]))
+        misspelling = lambda letters: model.transformer["letters"].misspelling(said, letters, torch.tensor([6]), torch.tensor([3]))
         assert misspelling(letters) < 0.1 < misspelling(letters.flip(1))
 
 
