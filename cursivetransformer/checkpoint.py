@@ -135,7 +135,7 @@ def load_original(
 
 # %% ../nbs/06_checkpoint.ipynb #3fc8fc76
 DEFAULT = (Path(__file__).parent if "__file__" in globals() else Path("../cursivetransformer"))/"default.safetensors"
-DEFAULT_SHA256 = "3f55d32676cb410771d203e9170bcaa8cce6b3d4e29fe5b925e7364bc214f7ec"
+DEFAULT_SHA256 = "7a8aabae4b46a6de446dfa30eed1439a60fad508bd93e638371f77f39ff4a08e"
 
 def pick_device(name: str = "auto") -> str: # what torch calls it
     "`auto` is a CUDA GPU if there is one, else the CPU. Raises `ConfigError` for a device that is not there."
