@@ -294,7 +294,6 @@ class Block(nn.Module):
 class Letters(nn.Linear):
     "Reads off the stream which letters have been written so far. Only training asks, so that the stream keeps track."
 
-    @torch.compiler.disable          # lengths are on the CPU, which the compiler does not like
     def misspelling(self,
         stream: torch.Tensor, # (B, P, n_embd) at every point of the pen
         context: torch.Tensor, # (B, S) characters, 0 is padding

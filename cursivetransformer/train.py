@@ -19,7 +19,7 @@ from .checkpoint import load_checkpoint, load_state, open_checkpoint, pick_devic
 from .config import Config, ConfigError, CursiveError, load_config, preset, save_config, to_dict, write_atomic
 from .data import author_number, collate, create_datasets, prepare
 from .ink import Augmentation, Word
-from .model import Transformer
+from .model import Letters, Transformer
 from .runs import bring_run, run_reference
 from .reader import Legibility, legibility
 from .sample import GenerationParams, generate_words, save_samples
@@ -326,6 +326,7 @@ def fuse(
     backend: str = "inductor", # of `torch.compile`
 ):
     "The model with its operations fused; the model itself, with a notice, where the compiler fails."
+    Letters.misspelling = torch.compiler.disable(Letters.misspelling)     # lengths are on the CPU, which the compiler does not like
     fused = torch.compile(model, dynamic=True, backend=backend)
     try:
         with autocast(batch[0].device): fused(*batch)[1].backward()
