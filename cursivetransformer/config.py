@@ -107,8 +107,9 @@ class Config:
     learning_rate: float = knob(1e-2, "training", "peak rate of AdamW; Muon runs at twice this", 0.0, 10.0)
     weight_decay: float = knob(1e-4, "training", "decoupled weight decay", 0.0, 10.0)
     optimizer: str = knob("muon", "training", "muon (matrices of the blocks; AdamW for the rest) or adamw", choices=("muon", "adamw"))
-    schedule: str = knob("linear", "training", "learning rate over time: linear decay over the last 60 %, cosine, or step",
+    schedule: str = knob("linear", "training", "learning rate over time: linear (at its peak, then falling), cosine, or step",
                          choices=("linear", "cosine", "step"))
+    cooldown: float = knob(0.6, "training", "linear schedule: last share of the run, in which the rate falls; 1 for a run that goes on from a checkpoint", 0.01, 1.0)
     lr_decay: float = knob(0.333, "training", "step schedule: factor at each step down", 0.0, 1.0)
     step_lr_every: int = knob(33_000, "training", "step schedule: steps between steps down", 1, 10**9)
     patience: int = knob(0, "training", "stop after so many evaluations without a better test loss; 0 goes on to max_steps", 0, 10**6)

@@ -391,16 +391,17 @@ def split_words(
     seed: int,
     share: float = Config.test_share, # of the distinct texts of every author
 ) -> tuple: # (training words, test words)
-    "Hold out some texts of every author, by seed, and one at least in all, with all words of the same text on the same side."
+    """Hold out some texts of every author, by seed, and one at least in all, with all words of the same text on the same side.
+    Words that a model wrote are learned from and not tested on, so that the same human words are held out with them and without; unless there are no others."""
     texts = sorted({w.text for w in words})
     if len(texts) < 2: raise CursiveError(f"Training needs words of at least 2 different texts, and there are {len(texts)}.")
     rng = sample_rng(seed, 2)
-    test = set()
-    for author in sorted({w.author for w in words}):
-        theirs = rng.permutation(sorted({w.text for w in words if w.author == author})).tolist()
+    human, test = [w for w in words if not w.page] or words, set()
+    for author in sorted({w.author for w in human}):
+        theirs = rng.permutation(sorted({w.text for w in human if w.author == author})).tolist()
         missing = max(not test, round(share*len(theirs)) - len(test & set(theirs)))
         test |= set([t for t in theirs if t not in test][:max(0, missing)])
-    return [w for w in words if w.text not in test], [w for w in words if w.text in test]
+    return [w for w in words if w.text not in test], [w for w in human if w.text in test]
 
 def usable(words: list, config: Config) -> list:
     "The words a config's alphabet can spell, with one notice of how many it cannot."

@@ -91,6 +91,7 @@ def measures(ink: np.ndarray, text: str) -> list: # of numbers, as `MEASURES` na
 MEASURES = "slant", "x-height", "curvature", "points a character", "pen lifts a character", "width a character"
 HALVES = 20  # random halvings that distances are averaged over
 FEWEST_WORDS = 4
+DRAWINGS = 5  # of each held-out word: one alone has too much chance in it
 
 def earth_mover(a: np.ndarray, b: np.ndarray) -> float:
     "How far the values of one sample are from those of the other, on average, both sorted."
@@ -147,12 +148,12 @@ def evaluate(
             found[what, who] = compare(asked, read(inks))
     spelled, human_inks = [w.text for w in human], as_written(human)
     judge("human, held-out words", spelled, human_inks)
-    for what, asked in ("same words", spelled), ("words of sentences", fold(" ".join(texts or sentences(200)), c.alphabet).split()[:most]):
+    for what, asked in ("same words", spelled*DRAWINGS), ("words of sentences", fold(" ".join(texts or sentences(200)), c.alphabet).split()[:most]):
         say(f"writing: {what}")
         judge(f"model, {what}", asked, generate_words(model, asked, params))
         spellings[what] = Spelling()
         inks = generate_words(model, asked, params, spelling=spellings[what])
         judge(f"model, {what}, re-spelled", asked, inks)
-        if what == "same words": ours = np.array([measures(i, t) for i, t in zip(inks, asked)])
+        if what == "same words": ours = np.array([measures(i, t) for i, t in zip(inks, spelled)])      # one drawing of each, as of the human ones
     theirs = np.array([measures(i, w.text) for i, w in zip(human_inks, human)])
     return Report(found, spellings, hand_distances(theirs, ours, sample_rng(0, 6)))

@@ -221,7 +221,7 @@ def kind_of(character: str) -> str: # one of `KINDS`
 class Legibility:
     "How texts were read: counts, and the errors they come to."
     pairs: collections.Counter # of (asked, said) characters, "" where there is none
-    by_word: list # (characters asked for, differences) of each word
+    by_word: list # (text, differences) of each word
 
     words = property(lambda self: len(self.by_word))
     wrong_words = property(lambda self: sum(wrong > 0 for _, wrong in self.by_word))
@@ -243,9 +243,10 @@ class Legibility:
 
     @property
     def uncertainty(self) -> float:
-        "The standard error of `character_error`, by how words differ: that of a ratio of means (Cochran, Sampling Techniques, 1977)."
-        asked, wrong = np.array(self.by_word, float).reshape(-1, 2).T
-        return float(np.sqrt(((wrong - self.character_error*asked)**2).sum()*self.words/max(1, self.words - 1))/max(1, asked.sum()))
+        "The standard error of `character_error`, by how texts differ, each with all its drawings: that of a ratio of means (Cochran, Sampling Techniques, 1977)."
+        found = collections.defaultdict(float)
+        for text, wrong in self.by_word: found[text] += wrong - self.character_error*len(text)
+        return float(np.sqrt(sum(r**2 for r in found.values())*len(found)/max(1, len(found) - 1))/max(1, self.count()))
 
     def __str__(self):
         kinds = ", ".join(f"{k} {self.edits(k)} of {self.count(k)}" for k in KINDS if self.count(k))
@@ -257,7 +258,7 @@ def compare(
 ) -> Legibility:
     "How far what was read is from what was asked."
     pairs = [list(zip(a, a)) if a == s else align(a, s) for a, s in zip(asked, said)]
-    return Legibility(collections.Counter(pair for word in pairs for pair in word), [(len(a), sum(x != y for x, y in word)) for a, word in zip(asked, pairs)])
+    return Legibility(collections.Counter(pair for word in pairs for pair in word), [(a, sum(x != y for x, y in word)) for a, word in zip(asked, pairs)])
 
 def legibility(
     words: list, # of `Word`

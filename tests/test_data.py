@@ -180,6 +180,10 @@ def test_no_text_stands_on_both_sides():
     assert len(train) + len(test) == len(doubled) and len({w.text for w in test}) == round(0.05 * len({w.text for w in words}))
     assert [w.text for w in split_words(doubled, seed=6)[1]] != [w.text for w in test]
     few = [Word(f"{w.text}s", w.points, "other") for w in words[:20]]
+    again = [Word(w.text, w.points, w.author, (0.0, 0.0)) for w in doubled] + [Word("Neverwhere", words[0].points, words[0].author, (0.0, 0.0))]
+    learned, tested = split_words(doubled + again, seed=5)         # what a model wrote changes nothing about the words that are held out, and is none of them
+    assert tested == test and learned[:len(train)] == train and {w.text for w in learned} == {w.text for w in train} | {"Neverwhere"}
+    assert split_words(again, seed=5)[1]                           # unless there is nothing else
     _, test = split_words(words + few, seed=5, share=0.2)          # every author is held out by as much
     assert len({w.text for w in test if w.author == "other"}) == 4 and len({w.text for w in test}) == 4 + round(0.2 * len({w.text for w in words}))
     assert [w.text for w in split_words(few, seed=1, share=0.01)[1]] == ["".join(w.text for w in split_words(few, seed=1, share=0.05)[1])]

@@ -288,6 +288,7 @@ def test_how_sure_an_error_is_agrees_with_drawing_the_words_again():
     found = compare(asked, said)
     assert found.uncertainty == pytest.approx(np.std(again), rel=0.15) and found.words == 150 and found.wrong_words == sum(a != s for a, s in zip(asked, said))
     assert compare(asked, asked).uncertainty == 0 == compare([], []).uncertainty
+    assert compare(asked * 5, said * 5).uncertainty == pytest.approx(compare(asked, said).uncertainty) # the same words five times over say no more about others
 
 
 def test_sentences_hold_everything_and_are_always_the_same():
