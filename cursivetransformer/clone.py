@@ -59,12 +59,12 @@ def remember(
 
 # %% ../nbs/11g_clone.ipynb #5be1d10b
 # What differs from the usual training run, and which knobs of a config can be set.
-DEFAULTS = dict(max_steps=600, learning_rate=3e-3, test_share=0.15, patience=3, print_every=20, log_every=100, test_size=64, run_dir="runs/clone", wandb_run_name="clone")
+DEFAULTS = dict(augment=True, max_steps=600, learning_rate=3e-3, test_share=0.15, patience=3, print_every=20, log_every=100, test_size=64, run_dir="runs/clone", wandb_run_name="clone")
 KNOBS = ("max_steps", "batch_size", "learning_rate", "weight_decay", "test_share", "patience", "device", "compile", "seed", "run_dir", "resume", "print_every", "log_every",
          "wandb_mode", "wandb_project", "wandb_entity", "wandb_run_name", "wandb_api_key")
 
 def clone_config(
-    model: Transformer, # that is to learn a hand: its data are thinned out and bent as it is used to
+    model: Transformer, # that is to learn a hand: its data are thinned out as it is used to, and bent, whether it is used to that or not: a few words have to stand for many
     **overrides, # some of `KNOBS`
 ) -> Config:
     "A config for `clone_hand`. Raises `ConfigError` for a knob that cloning does not have."

@@ -98,7 +98,7 @@ def test_an_interrupted_command_saves_and_says_how_to_go_on(base, bank, tmp_path
     assert (tmp_path / "run/state.pt").exists()
 
 
-def test_what_cannot_be_learned_from(bank, base, tmp_path, default, cursive):
+def test_what_cannot_be_learned_from(bank, base, tmp_path, default, cursive, monkeypatch):
     words = leaning(20)
     with pytest.raises(CursiveError, match="already knows a hand called 'Sam'"): hand_of(words, "Sam", default)
     with pytest.raises(CursiveError, match="10 different words or more, better from 50, and here are 1;"): hand_of(words[:1] * 30, "Lena", default)
@@ -107,6 +107,8 @@ def test_what_cannot_be_learned_from(bank, base, tmp_path, default, cursive):
     with pytest.raises(CursiveError, match="Did you mean 'Tom'"): hand_of(two, "Tim", default)
     assert len(hand_of(two, "Tom", default)) == 15 and {w.author for w in hand_of(words, None, default)} == {"me"}
     with pytest.raises(ConfigError, match="no setting 'n_layer'"): clone_config(default, n_layer=2)
+    monkeypatch.setattr(default.config, "augment", False)
+    assert clone_config(default).augment                                         # a few words have to stand for many
     assert missing_characters(words, "abc ?") == "".join(sorted(set("abc?") - set("".join(w.text for w in words))))
     for args, says in [(["nothing.json"], "nothing.json"), ([bank, "--author", "Sam"], "already knows"), ([bank, "--max_steps", "many"], "max_steps takes int"),
                        ([bank, "--checkpoint", "nothing.pt"], "There is no checkpoint nothing.pt")]:
