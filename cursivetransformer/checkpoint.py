@@ -135,7 +135,7 @@ def load_original(
 
 # %% ../nbs/06_checkpoint.ipynb #3fc8fc76
 DEFAULT = (Path(__file__).parent if "__file__" in globals() else Path("../cursivetransformer"))/"default.safetensors"
-DEFAULT_SHA256 = "7a8aabae4b46a6de446dfa30eed1439a60fad508bd93e638371f77f39ff4a08e"
+DEFAULT_SHA256 = "591e8b701ef734bbf4edeb27dff78931bce93164fc0c7eb0ff37accc5c709654"
 
 def pick_device(name: str = "auto") -> str: # what torch calls it
     "`auto` is a CUDA GPU if there is one, else the CPU. Raises `ConfigError` for a device that is not there."
