@@ -215,6 +215,7 @@ def test_muon_equals_going_matrix_by_matrix():
 def test_schedules():
     c = lambda **k: preset(max_steps=1000, **k)
     assert rate_factor(300, c()) == 1 and rate_factor(700, c()) == pytest.approx(0.5) and rate_factor(999, c()) < 0.01 and rate_factor(0, c()) < 0.2
+    assert [rate_factor(s, c(cooldown=1.0)) for s in (100, 500)] == pytest.approx([0.9, 0.5])          # from the start
     assert rate_factor(500, c(schedule="cosine")) == pytest.approx(0.5)
     assert [rate_factor(s, c(schedule="step", step_lr_every=10, lr_decay=0.5)) for s in (0, 9, 10, 25)] == [1, 1, 0.5, 0.25]
 
