@@ -328,7 +328,7 @@ def test_the_report_of_the_command(cursive, tmp_path):
     done = cursive("eval", "--legibility", "--dataset", "embedded", "--sentences", "s.txt", "--words", 6, timeout=300)
     assert done.returncode == 0, done.stderr
     for part in ("human, held-out words", "same words, re-spelled", "words of sentences", "drawn again:", "slant", "human to human"): assert part in done.stdout
-    assert "of 6 words of sentences" in done.stdout and done.stdout.count("±") >= 5
+    assert "of 30 same words" in done.stdout and "of 6 words of sentences" in done.stdout and done.stdout.count("±") >= 5
     for args, says in [(["--words", "3"], "--legibility"), (["--legibility", "--words", "0"], "at least 1"), (["--seed", "1"], "--legibility"), (["--legibility", "--seed", "-1"], "must not be negative"), (["--legibility", "--words", "3"], "here are 3"), (["--legibility", "--sentences", "none.txt"], "Cannot read none.txt")]:
         wrong = cursive("eval", "--dataset", "embedded", *args)
         assert wrong.returncode == 2 and says in wrong.stderr
