@@ -4,14 +4,17 @@
 
 # %% auto #0
 __all__ = ['ILIAD', 'BENCHES', 'Timing', 'timed', 'peak_operations', 'peak_bytes', 'floor', 'bench_data', 'plain_attention',
-           'written_out', 'count_operations', 'kept_bytes', 'train_step', 'plain_step', 'our_step', 'bench_train',
-           'full_forward', 'writing_floor', 'bench_sample', 'bench_start', 'growth', 'plot_growth', 'bench_growth']
+           'plain_loss', 'written_out', 'count_operations', 'kept_bytes', 'train_step', 'plain_step', 'our_step',
+           'bench_train', 'full_forward', 'writing_floor', 'bench_sample', 'bench_start', 'growth', 'plot_growth',
+           'bench_growth']
 
 # %% ../nbs/11b_bench.ipynb #fe237ce2
-import contextlib, dataclasses, io, subprocess, sys, tempfile, time
+import dataclasses, io, subprocess, sys, tempfile, time
 from pathlib import Path
+from unittest import mock
 import numpy as np
 import torch
+from torch.nn import functional as F
 from . import model as model_module
 from .batches import POOL, Batches
 from .checkpoint import load_checkpoint, pick_device
@@ -87,20 +90,20 @@ def bench_data(config: Config) -> list: # of `Timing`
     return [Timing(f"{len(training):,} samples ready", copies, ready), Timing(f"batch of {rows:.0f} samples", plain, ours, floor(device, 0, moved, int(moved)))]
 
 # %% ../nbs/11b_bench.ipynb #2bd368f5
-def plain_attention(q, k, v, attn_mask=None, is_causal=False):
-    "Attention written out: scores, softmax, sum."
+def plain_attention(q, k, v, watchers=(), mask=None, is_causal=False):
+    "`attend` written out: scores, softmax, sum."
     scores = q @ k.transpose(-2, -1)/q.shape[-1]**0.5
-    if is_causal: attn_mask = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).tril()
-    if attn_mask is not None: scores = scores.masked_fill(~attn_mask, float("-inf"))
+    if is_causal: mask = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).tril()
+    if mask is not None: scores = scores.masked_fill(~mask, float("-inf"))
     return scores.softmax(-1) @ v
 
-@contextlib.contextmanager
+def plain_loss(x, weight, targets, pad):
+    "`next_token_loss` from all logits at once."
+    return F.cross_entropy(x @ weight.T, targets, ignore_index=pad)
+
 def written_out():
-    "Within `with`, models compute attention by `plain_attention`."
-    fused = model_module.F.scaled_dot_product_attention
-    model_module.F.scaled_dot_product_attention = plain_attention
-    try: yield
-    finally: model_module.F.scaled_dot_product_attention = fused
+    "Within `with`, models compute attention and loss by the two above."
+    return mock.patch.multiple(model_module, attend=plain_attention, next_token_loss=plain_loss)
 
 def count_operations(model: Transformer, batch: tuple) -> int:
     "Multiplications and additions of matrices in a step, those of attention to later tokens left out."

@@ -116,15 +116,26 @@ def test_new_authors_leave_the_old_hands_as_they_were():
         assert torch.equal(model(idx, context)[0], ann) and len(model.transformer["wae"].weight) == 3
 
 
-def test_fused_attention_equals_attention_written_out(monkeypatch):
-    from cursivetransformer import model as module
-    from cursivetransformer.bench import plain_attention
-    model = make()
-    idx, context = torch.randint(0, 525, (2, 30)), torch.randint(0, 72, (2, 9)).clamp(min=1)
-    context[0, 5:] = 0
-    fused = model(idx, context, idx)
-    monkeypatch.setattr(module.F, "scaled_dot_product_attention", plain_attention)
-    for a, b in zip(fused, model(idx, context, idx)): torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+def test_training_takes_the_loss_and_the_gradients_of_the_plain_way():
+    from cursivetransformer.bench import written_out
+    model = make(n_layer=2, spell=0.0)
+    idx, context = torch.randint(0, 525, (7, 150)), torch.randint(0, 72, (7, 9)).clamp(min=1)
+    context[0, 5:], targets = 0, idx.roll(-1, 1)
+    targets[3, 100:] = model.pad
+    logits, evaluated = model(idx, context, targets)
+    def trained():
+        model.train().zero_grad()
+        nothing, loss = model(idx, context, targets)
+        loss.backward()
+        assert nothing is None
+        return loss.item(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    loss, ours = trained()
+    with written_out():
+        torch.testing.assert_close(model.eval()(idx, context)[0], logits, atol=1e-5, rtol=1e-5)
+        plain_loss, plain = trained()
+    assert loss == pytest.approx(plain_loss, rel=1e-5) == pytest.approx(evaluated.item(), rel=1e-5)
+    assert ours.keys() == plain.keys() and len(ours) > 20
+    for name in ours: torch.testing.assert_close(ours[name], plain[name], atol=1e-6, rtol=1e-4, msg=name)
 
 
 def test_the_future_and_the_padding_are_not_seen():
