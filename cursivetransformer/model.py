@@ -234,7 +234,8 @@ class Coverage(nn.Module):
         at = torch.arange(S, device=self.look.device)
         near = (at[:, None] - at + REACH + 1).clamp(0, 2*REACH + 2)                                       # 0 and the last one are too far
         look = F.pad(self.look, (1, 1))[:, near].transpose(0, 1).reshape(S, -1)
-        below, lean, own = (torch.kron(m, torch.eye(S, device=at.device)) for m in (self.below.softmax(0)/TOKENS_A_CHARACTER, self.lean, self.own.softmax(0)))
+        each = torch.eye(S, device=at.device)                          # a product with it, character by character; `torch.kron` would compile anew for every S
+        below, lean, own = ((m[:, None, :, None]*each[:, None]).reshape(S*len(m), -1) for m in (self.below.softmax(0)/TOKENS_A_CHARACTER, self.lean, self.own.softmax(0)))
         return below, look, self.bias.repeat_interleave(S), lean, own
 
     def scores(self, tables: tuple, weights, before=None) -> tuple:

@@ -176,6 +176,22 @@ def test_a_fused_model_is_the_same_and_a_failing_compiler_is_no_reason_to_stop(t
     with pytest.warns(UserWarning, match="no compiler here"): assert fuse(model, batch, backend=broken) is model
 
 
+def test_a_model_is_fused_once_for_batches_of_all_shapes(tiny):
+    graphs, shapes = [], set()
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph
+    torch.compiler.reset()
+    batches = Batches(create_datasets(preset("debug", dataset_name="embedded"))[0])
+    fused = fuse(copy.deepcopy(tiny).train(), batches(0), backend=backend)
+    count = len(graphs)
+    for step in range(12):
+        batch = batches(step)
+        shapes |= {(batch[0].shape, batch[1].shape)}
+        fused(*batch)[1].backward()
+    assert len(graphs) == count <= 2 and len(shapes) > 8 and len({c for _, c in shapes}) > 3      # rows, tokens and characters all differ
+
+
 def test_runs_are_not_overwritten_and_resume_needs_one(whole, tmp_path):
     config = lambda **more: preset("debug", **{**FAST, "max_steps": 10, "run_dir": str(whole.folder), **more})
     with pytest.raises(CursiveError, match="already holds a run"): train(config())
