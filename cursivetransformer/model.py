@@ -149,7 +149,7 @@ def piecewise(x: torch.Tensor) -> bool:
 QUERIES, HEADS = 64, 24  # in a block: tokens that look, and heads of all rows; the fastest of a few tried
 
 class CausalAttention(torch.autograd.Function):
-    "`scaled_dot_product_attention` with `is_causal`, for training on a CPU: its own way back is faster."
+    "`scaled_dot_product_attention` with `is_causal`, for training on a CPU: with a faster backward pass."
 
     @staticmethod
     def forward(ctx, q, k, v): # (B, heads, T, dim)
