@@ -170,7 +170,7 @@ def test_a_fused_model_is_the_same_and_a_failing_compiler_is_no_reason_to_stop(t
     batch = Batches(create_datasets(preset("debug", dataset_name="embedded"))[0])(0)
     loss = model(*batch)[1]
     fused = fuse(model, batch, backend="aot_eager")
-    assert torch._dynamo.explain(model)(*batch).graph_count <= 2 and loss.item() == pytest.approx(model(*batch[:4])[1].item(), rel=1e-6)      # the CTC loss is not compiled
+    assert loss.item() == pytest.approx(model(*batch[:4])[1].item(), rel=1e-6)      # lengths are counted if they are not given
     assert fused is not model and fused(*batch)[1].item() == pytest.approx(loss.item(), rel=1e-5) and all(p.grad is None for p in model.parameters())
     def broken(graph, inputs): raise RuntimeError("no compiler here")
     with pytest.warns(UserWarning, match="no compiler here"): assert fuse(model, batch, backend=broken) is model
@@ -189,7 +189,8 @@ def test_a_model_is_fused_once_for_batches_of_all_shapes(tiny):
         batch = batches(step)
         shapes |= {(batch[0].shape, batch[1].shape)}
         fused(*batch)[1].backward()
-    assert len(graphs) == count <= 2 and len(shapes) > 8 and len({c for _, c in shapes}) > 3      # rows, tokens and characters all differ
+    assert len(graphs) == count <= 2                                                    # the CTC loss, between them, is not compiled
+    assert len(shapes) > 8 and len({c for _, c in shapes}) > 3                          # rows, tokens and characters all differ
 
 
 def test_runs_are_not_overwritten_and_resume_needs_one(whole, tmp_path):
