@@ -142,8 +142,8 @@ def turning(room: int, dim: int, n_head: int, device=None) -> tuple: # cos, sin:
 
 # %% ../nbs/05_model.ipynb #a77e000f
 def piecewise(x: torch.Tensor) -> bool:
-    "Whether to go through a batch piece by piece: on a CPU, unless a compiler is looking."
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+    "Whether to go through a batch piece by piece: on a CPU, unless a compiler or autocast is at work."
+    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
 
 # %% ../nbs/05_model.ipynb #a77e0011
 QUERIES, HEADS = 64, 24  # in a block: tokens that look, and heads of all rows; the fastest of a few tried

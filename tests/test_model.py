@@ -140,6 +140,19 @@ def test_training_takes_the_loss_and_the_gradients_of_the_plain_way(monkeypatch)
     assert trained()[0] == pytest.approx(loss, rel=1e-5)
 
 
+def test_a_step_in_bfloat16_is_nearly_the_same():      # as GPUs train
+    model = make(n_layer=2).train()
+    idx, context = torch.randint(0, 522, (3, 60)), torch.randint(1, 72, (3, 9))
+    def step(half):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half): loss = model(idx, context, idx.roll(-1, 1))[1]
+        loss.backward()
+        return loss.item(), torch.cat([p.grad.flatten() for p in model.parameters()])
+    (whole, gradient), (half, rough) = step(False), step(True)
+    assert half != whole and half == pytest.approx(whole, rel=0.01)
+    assert torch.nn.functional.cosine_similarity(gradient, rough, dim=0) > 0.999
+
+
 def test_the_future_and_the_padding_are_not_seen():
     model = make()
     idx, context = torch.randint(0, 522, (2, 30)), torch.randint(1, 72, (2, 9))
