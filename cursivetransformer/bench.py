@@ -18,7 +18,7 @@ from .batches import POOL, Batches
 from .checkpoint import load_checkpoint, pick_device
 from .config import Config, write_atomic
 from .data import collate, create_datasets
-from .model import Transformer
+from .model import Transformer, attend
 from .sample import write
 from .tokenizer import CharTokenizer, stroke_tokenizer
 from .train import autocast, fuse, get_checkpoint, set_sizes
@@ -89,11 +89,8 @@ def bench_data(config: Config) -> list: # of `Timing`
 
 # %% ../nbs/11b_bench.ipynb #2bd368f5
 def plain_attention(q, k, v, watchers=(), mask=None, is_causal=False):
-    "`attend` written out: scores, softmax, sum."
-    scores = q @ k.transpose(-2, -1)/q.shape[-1]**0.5
-    if is_causal: mask = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).tril()
-    if mask is not None: scores = scores.masked_fill(~mask, float("-inf"))
-    return scores.softmax(-1) @ v
+    "`attend` as somebody who watches makes it: written out, scores, softmax, sum."
+    return attend(q, k, v, (lambda weights, mask: weights,), mask, is_causal)
 
 def written_out():
     "Within `with`, models compute attention by `plain_attention`, and go through a batch all at once."

@@ -161,7 +161,7 @@ class CausalAttention(torch.autograd.Function):
     def backward(ctx, dy):
         q, k, v, y = ctx.saved_tensors
         scale, later = q.shape[-1]**-0.5, q.new_full((QUERIES, QUERIES), -math.inf).triu(1)
-        grads = tuple(torch.zeros_like(q, memory_format=torch.contiguous_format) for _ in range(3))
+        grads = tuple(q.new_zeros(q.shape) for _ in range(3))
         tables = (t.flatten(0, 1).split(HEADS) for t in (q*scale, k, v, dy, (dy*y).sum(-1, keepdim=True), *grads))
         for q, k, v, dy, mean, dq, dk, dv in zip(*tables):                                 # (HEADS, T, dim)
             for at in range(0, q.shape[1], QUERIES):
