@@ -1,9 +1,9 @@
 """Everything that varies lies in settings.ini."""
 from configparser import ConfigParser
 from pathlib import Path
-from shutil import copy
+from shutil import copy, rmtree
 
-from setuptools import setup
+from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 here = Path(__file__).parent
@@ -18,17 +18,23 @@ def requirements(key):
 
 
 class BuildWithPage(build_py):
-    "A wheel has collect.html beside the modules; an editable install finds the one in the root."
+    """A wheel has collect.html beside the modules; an editable install finds the one in the root.
+    It is built afresh: what an earlier build left would bring deleted modules back."""
+
     def run(self):
+        package = Path(self.build_lib) / c["lib_name"]
+        if not self.editable_mode:
+            rmtree(package, ignore_errors=True)
         super().run()
-        if not self.editable_mode: copy(here / "collect.html", Path(self.build_lib) / "cursivetransformer")
+        if not self.editable_mode:
+            copy(here / "collect.html", package)
 
 
 setup(
     name=c["lib_name"], version=c["version"], description=c["description"], keywords=c["keywords"], author=c["author"],
     long_description=(here / "README.md").read_text(encoding="utf-8"), long_description_content_type="text/markdown",
     license="Apache-2.0", license_files=["LICENSE"], url=c["git_url"], python_requires=f">={c['min_python']}",
-    packages=["cursivetransformer"], package_data={"cursivetransformer": ["default.safetensors", "reader.safetensors", "embedded.json.zip", "MODEL_CARD.md"]},
+    packages=find_packages(include=["cursivetransformer", "cursivetransformer.*"]), package_data={"cursivetransformer": ["default.safetensors", "reader.safetensors", "embedded.json.zip", "MODEL_CARD.md"]},
     install_requires=requirements("requirements"),
     extras_require={name: requirements(f"{name}_requirements") for name in ("widgets", "plotter", "dev")},
     entry_points={"console_scripts": ["cursive=cursivetransformer.cli:main"]},

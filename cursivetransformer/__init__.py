@@ -1,36 +1,55 @@
-__version__ = "0.1.0"
+"""Writes in cursive: a small GPT that moves a pen."""
 
-# What `from cursivetransformer import ...` finds, and where. Loaded when asked for, so that importing the package stays instant.
+__version__ = "0.2.0"
+
+from . import _moved
+
+# What `from cursivetransformer import ...` finds, and where. Loaded when asked for, so that importing the
+# package stays instant.
 _HOME = {
     "config": "Config ConfigError CursiveError get_all_args load_config preset save_config",
-    "ink": "Word downsample offsets_to_strokes strokes_to_offsets",
-    "render": "page_bytes plot_strokes plot_words save_page to_svg",
-    "tokenizer": "CharTokenizer fold stroke_tokenizer",
-    "data": "StrokeDataset create_datasets load_bank save_bank",
-    "wordbank": "Prompts cover little_words make_words save_words words_of_text",
-    "model": "Transformer",
-    "checkpoint": "load_checkpoint save_model",
-    "reader": "Reader legibility load_reader read",
-    "sample": "GenerationParams Spelling generate generate_helper_fn generate_paragraph plot_paragraph respell save_samples word_offsets_to_points write write_lines",
-    "bulk": "write_bulk",
-    "train": "evaluate_words get_checkpoint launch",
-    "reader_train": "reader_config train_reader",
-    "attention": "Trace align_strokes animate capture coverage_auc effect entropy head_off head_patched head_uniform induction_scores letter_share plot_alignment plot_attended plot_cross "
-                 "plot_effect plot_entropy plot_heads plot_induction plot_self pointers rank_heads replay trace_ink trace_words without_characters",
-    "widgets": "WritingApp WritingDesk",
-    "form": "ConfigForm form_view",
-    "live": "train_live",
-    "collect": "collect_words",
-    "clone": "clone_hand",
+    "ink.points": "Word downsample offsets_to_strokes strokes_to_offsets",
+    "ink.curves": "plot_strokes plot_words to_svg",
+    "ink.tokens": "CharTokenizer fold stroke_tokenizer",
+    "data.banks": "load_bank save_bank",
+    "data.dataset": "StrokeDataset create_datasets",
+    "data.wordbank": "Prompts cover little_words make_words save_words words_of_text",
+    "model.transformer": "Transformer",
+    "model.checkpoint": "load_checkpoint save_model",
+    "writing.reader": "Reader legibility load_reader read",
+    "writing.sample": "GenerationParams",
+    "writing.spelling": "Spelling",
+    "writing.capture": "Trace capture replay trace_ink trace_words",
+    "writing.align": "align_strokes pointers",
+    "writing.page": "page_bytes respell save_page save_samples write write_lines",
+    "writing.bulk": "write_bulk",
+    "training.train": "evaluate_words launch",
+    "training.train_reader": "reader_config train_reader",
+    "training.clone": "clone_hand",
+    "study.attention": "animate entropy plot_alignment plot_attended plot_cross plot_entropy plot_heads plot_self",
+    "study.interventions": "coverage_auc effect head_off head_patched head_uniform induction_scores letter_share "
+    "plot_effect plot_induction rank_heads without_characters",
+    "apps.original": "generate generate_helper_fn generate_paragraph get_checkpoint plot_paragraph "
+    "word_offsets_to_points",
+    "apps.collect": "collect_words",
+    "apps.form": "ConfigForm form_view",
+    "apps.live": "train_live",
+    "apps.desk": "WritingDesk",
+    "apps.view": "WritingApp",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = [*_MODULE, "__version__"]
 
+_moved.install()
+
 
 def __getattr__(name):
-    if name not in _MODULE: raise AttributeError(f"module 'cursivetransformer' has no attribute '{name}'")
+    if name not in _MODULE:
+        raise AttributeError(f"module 'cursivetransformer' has no attribute '{name}'")
     from importlib import import_module
+
     return getattr(import_module(f"cursivetransformer.{_MODULE[name]}"), name)
 
 
-def __dir__(): return sorted(__all__)
+def __dir__():
+    return sorted(__all__)

@@ -30,7 +30,7 @@ def shared():
 def tiny():
     "A small untrained model of our own kind."
     from cursivetransformer.config import preset
-    from cursivetransformer.model import Transformer
+    from cursivetransformer.model.transformer import Transformer
     torch.manual_seed(0)
     return Transformer(preset("debug", vocab_size=525, block_size=1050, context_vocab_size=72, context_block_size=50)).eval()
 
@@ -38,7 +38,7 @@ def tiny():
 @pytest.fixture(scope="session")
 def default():
     "The bundled model."
-    from cursivetransformer.checkpoint import load_checkpoint
+    from cursivetransformer.model.checkpoint import load_checkpoint
     return load_checkpoint(device="cpu")
 
 

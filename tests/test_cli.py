@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from conftest import CURSIVE
 
-from cursivetransformer.data import load_bank
+from cursivetransformer.data.banks import load_bank
 
 
 def paths(folder): return sorted(p.name for p in folder.iterdir())

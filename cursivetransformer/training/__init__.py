@@ -1,0 +1,1 @@
+"""Teaching: the loop, its optimizer, and a run's folder."""
