@@ -1,4 +1,5 @@
 """Everything that varies lies in settings.ini."""
+
 from configparser import ConfigParser
 from pathlib import Path
 from shutil import copy, rmtree
@@ -31,14 +32,35 @@ class BuildWithPage(build_py):
 
 
 setup(
-    name=c["lib_name"], version=c["version"], description=c["description"], keywords=c["keywords"], author=c["author"],
-    long_description=(here / "README.md").read_text(encoding="utf-8"), long_description_content_type="text/markdown",
-    license="Apache-2.0", license_files=["LICENSE"], url=c["git_url"], python_requires=f">={c['min_python']}",
-    packages=find_packages(include=["cursivetransformer", "cursivetransformer.*"]), package_data={"cursivetransformer": ["default.safetensors", "reader.safetensors", "embedded.json.zip", "MODEL_CARD.md"]},
+    name=c["lib_name"],
+    version=c["version"],
+    description=c["description"],
+    keywords=c["keywords"],
+    author=c["author"],
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    url=c["git_url"],
+    python_requires=f">={c['min_python']}",
+    packages=find_packages(include=["cursivetransformer", "cursivetransformer.*"]),
+    package_data={
+        "cursivetransformer": [
+            "default.safetensors",
+            "reader.safetensors",
+            "embedded.json.zip",
+            "MODEL_CARD.md",
+        ]
+    },
     install_requires=requirements("requirements"),
     extras_require={name: requirements(f"{name}_requirements") for name in ("widgets", "plotter", "dev")},
     entry_points={"console_scripts": ["cursive=cursivetransformer.cli:main"]},
-    classifiers=["Development Status :: 3 - Alpha", "Intended Audience :: Developers", "Natural Language :: English",
-                 *(f"Programming Language :: Python :: 3.{v}" for v in range(int(c["min_python"].split(".")[1]), 15))],
-    zip_safe=False, cmdclass={"build_py": BuildWithPage},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
+        "Natural Language :: English",
+        *(f"Programming Language :: Python :: 3.{v}" for v in range(int(c["min_python"].split(".")[1]), 15)),
+    ],
+    zip_safe=False,
+    cmdclass={"build_py": BuildWithPage},
 )

@@ -1,4 +1,5 @@
 """What several tests need: where the shared handwriting lies, a small model, a way to run the command."""
+
 import os
 import shutil
 import signal
@@ -11,9 +12,13 @@ import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 # What a shell starts in the background ignores Ctrl-C, and what nohup starts a closed connection, and so would all processes that the tests start and stop.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler)
-if hasattr(signal, "SIGHUP"): signal.signal(signal.SIGHUP, signal.SIG_DFL)
-os.environ["WANDB_MODE"] = "disabled"    # whoever runs the tests may have a key; test_tracking.py brings its own server
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+os.environ["WANDB_MODE"] = (
+    "disabled"  # whoever runs the tests may have a key; test_tracking.py brings its own server
+)
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 CURSIVE = [sys.executable, "-c", "import sys; from cursivetransformer.cli import main; sys.exit(main())"]
@@ -22,7 +27,10 @@ CURSIVE = [sys.executable, "-c", "import sys; from cursivetransformer.cli import
 @pytest.fixture(scope="session")
 def shared():
     "The folder of real handwriting and of what the original code answers."
-    if not SHARED.is_dir(): pytest.skip(f"needs the handwriting and fixtures in {SHARED.name}/ beside the checkout, which the developers have")
+    if not SHARED.is_dir():
+        pytest.skip(
+            f"needs the handwriting and fixtures in {SHARED.name}/ beside the checkout, which the developers have"
+        )
     return SHARED
 
 
@@ -31,33 +39,58 @@ def tiny():
     "A small untrained model of our own kind."
     from cursivetransformer.config import preset
     from cursivetransformer.model.transformer import Transformer
+
     torch.manual_seed(0)
-    return Transformer(preset("debug", vocab_size=525, block_size=1050, context_vocab_size=72, context_block_size=50)).eval()
+    return Transformer(
+        preset("debug", vocab_size=525, block_size=1050, context_vocab_size=72, context_block_size=50)
+    ).eval()
 
 
 @pytest.fixture(scope="session")
 def default():
     "The bundled model."
     from cursivetransformer.model.checkpoint import load_checkpoint
+
     return load_checkpoint(device="cpu")
 
 
 @pytest.fixture
 def cursive(tmp_path):
     "Run `cursive ARGS` in a process of its own, in a folder of its own."
+
     def run(*args, stdin=None, env=None, timeout=120):
-        return subprocess.run([*CURSIVE, *map(str, args)], input=stdin, capture_output=True, text=True, cwd=tmp_path,
-                              timeout=timeout, env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})})
+        return subprocess.run(
+            [*CURSIVE, *map(str, args)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            timeout=timeout,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+        )
+
     return run
 
 
 @pytest.fixture(scope="session")
 def chromium():
     "A headless Chromium, driven by Playwright. Each test opens a context of its own."
-    sync_api = pytest.importorskip("playwright.sync_api", reason="browser tests need Playwright: pip install -e '.[dev]' -c constraints.txt")
+    sync_api = pytest.importorskip(
+        "playwright.sync_api",
+        reason="browser tests need Playwright: pip install -e '.[dev]' -c constraints.txt",
+    )
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not path: pytest.skip("browser tests need Chromium: apt-get install chromium")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    if not path:
+        pytest.skip("browser tests need Chromium: apt-get install chromium")
+    flags = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, headless=True, args=flags)
         yield browser

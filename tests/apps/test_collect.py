@@ -1,4 +1,5 @@
 """The collection page in a real browser, with real pointers, and the command that serves it."""
+
 import base64
 import contextlib
 import hashlib
@@ -18,10 +19,10 @@ import zipfile
 import numpy as np
 import pytest
 from conftest import CURSIVE, ROOT
-from test_data import BAD, ITEM
+from data_cases import BAD, ITEM
 
-from cursivetransformer.cli import main
 from cursivetransformer.apps.collect import BankFile, Conflict, collect_words, serve
+from cursivetransformer.cli import main
 from cursivetransformer.config import ALPHABET, CursiveError
 from cursivetransformer.data.banks import arrays_of_points, load_bank, parse_item
 from cursivetransformer.ink.points import steps, strokes
@@ -31,18 +32,19 @@ PAGE = ROOT / "collect.html"
 
 def line(x=0.3, y=0.5, dx=0.0, dy=0.14, n=12):
     "A straight stroke of so many reports, in canvas heights of the page."
-    return [(x + dx*t/n, y + dy*t/n) for t in range(n + 1)]
+    return [(x + dx * t / n, y + dy * t / n) for t in range(n + 1)]
 
 
 def drawn(text, x=0.3):
     "Strokes enough for a text: a wave on the writing line, and short marks above it."
-    wave = [(x + 0.02*t, 0.6 + 0.05*np.cos(t)) for t in range(12)]
-    marks = sum(c in "ijtx" for c in text) + sum(1 + (c in "!?\"") for c in text if not c.isalpha())
-    return [wave, *([(x + 0.04*i, 0.45), (x + 0.04*i + 0.02, 0.46)] for i in range(marks))]
+    wave = [(x + 0.02 * t, 0.6 + 0.05 * np.cos(t)) for t in range(12)]
+    marks = sum(c in "ijtx" for c in text) + sum(1 + (c in '!?"') for c in text if not c.isalpha())
+    return [wave, *([(x + 0.04 * i, 0.45), (x + 0.04 * i + 0.02, 0.46)] for i in range(marks))]
 
 
 class Screen:
     "A page as someone uses it."
+
     def __init__(self, page):
         self.page, self.cdp = page, None
         self.errors, self.requests = [], []
@@ -55,35 +57,72 @@ class Screen:
         self.page.wait_for_selector("#prompt:not(:empty)")
         return self
 
-    def text(self, selector): return self.page.locator(selector).inner_text()
-    def click(self, name): self.page.get_by_role("button", name=name, exact=True).click()
-    def prompt(self): return self.text("#prompt")
-    def said(self, what): self.page.locator("#message", has_text=what).wait_for()
-    def ink(self): return self.page.locator("#ink path").count()
-    def words(self): return [re.sub("^Look at ", "", b.get_attribute("aria-label")) for b in self.page.locator("#words .look").all()][::-1]
+    def text(self, selector):
+        return self.page.locator(selector).inner_text()
+
+    def click(self, name):
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def prompt(self):
+        return self.text("#prompt")
+
+    def said(self, what):
+        self.page.locator("#message", has_text=what).wait_for()
+
+    def ink(self):
+        return self.page.locator("#ink path").count()
+
+    def words(self):
+        return [
+            re.sub("^Look at ", "", b.get_attribute("aria-label"))
+            for b in self.page.locator("#words .look").all()
+        ][::-1]
 
     def send(self, kind, what, at=None):
         "A pointer of a kind goes `down`, `move`s or comes `up`, at a place in canvas heights of the box."
         if at:
             box = self.page.locator("#pad").bounding_box()
-            self.at = box["x"] + at[0]*box["height"], box["y"] + at[1]*box["height"]
-        if kind == "mouse": return self.page.mouse.move(*self.at) if what == "move" else getattr(self.page.mouse, what)()
+            self.at = box["x"] + at[0] * box["height"], box["y"] + at[1] * box["height"]
+        if kind == "mouse":
+            return self.page.mouse.move(*self.at) if what == "move" else getattr(self.page.mouse, what)()
         self.cdp = self.cdp or self.page.context.new_cdp_session(self.page)
         x, y = self.at
-        if kind == "touch": self.cdp.send("Input.dispatchTouchEvent", {"type": {"down": "touchStart", "move": "touchMove", "up": "touchEnd"}[what], "touchPoints": [] if what == "up" else [{"x": x, "y": y}]})
+        if kind == "touch":
+            self.cdp.send(
+                "Input.dispatchTouchEvent",
+                {
+                    "type": {"down": "touchStart", "move": "touchMove", "up": "touchEnd"}[what],
+                    "touchPoints": [] if what == "up" else [{"x": x, "y": y}],
+                },
+            )
         else:
             mouse = {"down": "mousePressed", "move": "mouseMoved", "up": "mouseReleased"}[what]
-            self.cdp.send("Input.dispatchMouseEvent", {"type": mouse, "x": x, "y": y, "button": "left", "buttons": int(what != "up"), "clickCount": int(what != "move"), "pointerType": "pen"})
+            self.cdp.send(
+                "Input.dispatchMouseEvent",
+                {
+                    "type": mouse,
+                    "x": x,
+                    "y": y,
+                    "button": "left",
+                    "buttons": int(what != "up"),
+                    "clickCount": int(what != "move"),
+                    "pointerType": "pen",
+                },
+            )
 
     def stroke(self, points, kind="mouse", up=True):
-        if kind == "mouse": self.send(kind, "move", points[0])
+        if kind == "mouse":
+            self.send(kind, "move", points[0])
         self.send(kind, "down", points[0])
-        for p in points[1:]: self.send(kind, "move", p)
-        if up: self.send(kind, "up")
+        for p in points[1:]:
+            self.send(kind, "move", p)
+        if up:
+            self.send(kind, "up")
 
     def draw(self, *lines, kind="mouse"):
         self.page.locator("#pad").scroll_into_view_if_needed()
-        for points in lines: self.stroke(points, kind)
+        for points in lines:
+            self.stroke(points, kind)
 
     def add(self, x=0.3):
         "Write the prompt, somehow, and add it."
@@ -101,7 +140,8 @@ class Screen:
         self.page.locator("#lead").click()
 
     def choose(self, button, path):
-        with self.page.expect_file_chooser() as chooser: self.click(button)
+        with self.page.expect_file_chooser() as chooser:
+            self.click(button)
         chooser.value.set_files(path)
 
     def offer(self, path):
@@ -112,12 +152,14 @@ class Screen:
     def until(self, expression):
         "Wait for something to be true in the page. Playwright's own way would need `eval`, which the page forbids."
         for _ in range(200):
-            if self.page.evaluate(expression): return
+            if self.page.evaluate(expression):
+                return
             self.page.wait_for_timeout(25)
         raise AssertionError(f"never true: {expression}")
 
     def export(self, tmp_path, name="out.json"):
-        with self.page.expect_download() as download: self.click("Export")
+        with self.page.expect_download() as download:
+            self.click("Export")
         download.value.save_as(tmp_path / name)
         return tmp_path / name
 
@@ -126,18 +168,26 @@ class Screen:
 def screens(chromium):
     "Makes screens, each with a browser of its own, or beside another one in the same browser. None may fail or ask the network for anything."
     contexts, made = [], []
+
     def make(beside=None, url=None, **options):
-        if not beside: contexts.append(chromium.new_context(**{"viewport": {"width": 1100, "height": 900}, **options}))
+        if not beside:
+            contexts.append(chromium.new_context(**{"viewport": {"width": 1100, "height": 900}, **options}))
         made.append(Screen((beside.page.context if beside else contexts[-1]).new_page()))
         made[-1].page.set_default_timeout(10_000)
         return made[-1].open(url)
+
     yield make
-    for context in contexts: context.close()
-    for s in made: assert s.errors == [] and all(u.startswith(("file:", "blob:", "data:", "http://127.0.0.1:")) for u in s.requests), (s.errors, s.requests)
+    for context in contexts:
+        context.close()
+    for s in made:
+        assert s.errors == [] and all(
+            u.startswith(("file:", "blob:", "data:", "http://127.0.0.1:")) for u in s.requests
+        ), (s.errors, s.requests)
 
 
 @pytest.fixture
-def screen(screens): return screens()
+def screen(screens):
+    return screens()
 
 
 def write(path, content):
@@ -150,7 +200,12 @@ def test_the_page_allows_its_own_script_and_nothing_else():
     script = re.search("<script>(.*)</script>", text, re.S)[1]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}';" in text, f"Put this into the page: script-src 'sha256-{digest}'"
-    assert "default-src 'none'" in text and len(re.findall("<script", text)) == 1 and "innerHTML" not in text and "eval(" not in text
+    assert (
+        "default-src 'none'" in text
+        and len(re.findall("<script", text)) == 1
+        and "innerHTML" not in text
+        and "eval(" not in text
+    )
 
 
 def test_what_is_drawn_is_what_load_bank_reads(screen, tmp_path):
@@ -158,21 +213,36 @@ def test_what_is_drawn_is_what_load_bank_reads(screen, tmp_path):
     lines = [s + [0.4, 0.65] for s in strokes(word.points)]
     screen.page.fill("#author", "Ada")
     screen.own_text("time")
-    screen.draw(*[s[::2].tolist() + [s[-1].tolist()] for s in lines])     # half of the points: the page fills in
+    screen.draw(*[s[::2].tolist() + [s[-1].tolist()] for s in lines])  # half of the points: the page fills in
     screen.click("Add")
     screen.said("Added “time”")
     path = screen.export(tmp_path, "ada.json")
     assert screen.page.locator("#pad .writing-line").get_attribute("y1") == "0.65"
-    item, = json.loads(path.read_text())
-    assert item["metadata"] == {"author": "Ada", "asciiSequence": "time", "pointCount": len(item["points"]), "strokeCount": len(lines), "aspectRatio": 6}
-    assert item["points"][-1] == [*item["points"][-2][:2], 0] and all(round(v, 4) == v for p in item["points"] for v in p)
-    read, = load_bank(str(path)).words
-    ours, theirs = strokes(read.points), [s - lines[0][0, :1]*[1, 0] - [0, 0.65] for s in lines]
+    (item,) = json.loads(path.read_text())
+    assert item["metadata"] == {
+        "author": "Ada",
+        "asciiSequence": "time",
+        "pointCount": len(item["points"]),
+        "strokeCount": len(lines),
+        "aspectRatio": 6,
+    }
+    assert item["points"][-1] == [*item["points"][-2][:2], 0] and all(
+        round(v, 4) == v for p in item["points"] for v in p
+    )
+    (read,) = load_bank(str(path)).words
+    ours, theirs = strokes(read.points), [s - lines[0][0, :1] * [1, 0] - [0, 0.65] for s in lines]
     assert [len(s) > 1 for s in ours] == [len(s) > 1 for s in theirs]
-    for a, b in zip(ours, theirs): assert np.abs(a[:, None] - b[None]).sum(2).min(1).max() < 0.02      # every point lies on the line that was drawn
-    np.testing.assert_allclose([read.points[:, 1].min(), read.points[:, 1].max()], [word.points[:, 1].min(), word.points[:, 1].max()], atol=0.01)
+    for a, b in zip(ours, theirs):
+        assert (
+            np.abs(a[:, None] - b[None]).sum(2).min(1).max() < 0.02
+        )  # every point lies on the line that was drawn
+    np.testing.assert_allclose(
+        [read.points[:, 1].min(), read.points[:, 1].max()],
+        [word.points[:, 1].min(), word.points[:, 1].max()],
+        atol=0.01,
+    )
     gaps = np.hypot(*steps(read.points).T)
-    assert 0.009 < np.median(gaps) < 0.0115 and np.percentile(gaps, 95) < 0.012                        # as the published banks
+    assert 0.009 < np.median(gaps) < 0.0115 and np.percentile(gaps, 95) < 0.012  # as the published banks
 
 
 def test_words_from_the_page_become_a_hand_that_writes(screen, cursive, tmp_path):
@@ -182,16 +252,57 @@ def test_words_from_the_page_become_a_hand_that_writes(screen, cursive, tmp_path
     screen.own_text(" ".join(texts))
     for _ in texts:
         text = screen.prompt()
-        screen.draw(*[(s[::3] + [0.4, 0.65]).tolist() + [(s[-1] + [0.4, 0.65]).tolist()] for s in strokes(bank[text].points)])
+        screen.draw(
+            *[
+                (s[::3] + [0.4, 0.65]).tolist() + [(s[-1] + [0.4, 0.65]).tolist()]
+                for s in strokes(bank[text].points)
+            ]
+        )
         screen.click("Add")
         screen.said(f"Added “{text}”")
     path = screen.export(tmp_path, "ada.json")
     told = cursive("data", path)
-    assert told.returncode == 0 and "12, 12 different" in told.stdout and "Ada (12)" in told.stdout, told.stderr
-    assert cursive("train", "--preset", "debug", "--dataset_name", "embedded", "--max_steps", "2", "--log_every", "2", "--run_dir", "base").returncode == 0
-    learned = cursive("clone", path, "--checkpoint", "base", "--run_dir", "ada", "--max_steps", "2", "--log_every", "2", "--batch_size", "2")
+    assert told.returncode == 0 and "12, 12 different" in told.stdout and "Ada (12)" in told.stdout, (
+        told.stderr
+    )
+    assert (
+        cursive(
+            "train",
+            "--preset",
+            "debug",
+            "--dataset_name",
+            "embedded",
+            "--max_steps",
+            "2",
+            "--log_every",
+            "2",
+            "--run_dir",
+            "base",
+        ).returncode
+        == 0
+    )
+    learned = cursive(
+        "clone",
+        path,
+        "--checkpoint",
+        "base",
+        "--run_dir",
+        "ada",
+        "--max_steps",
+        "2",
+        "--log_every",
+        "2",
+        "--batch_size",
+        "2",
+    )
     assert learned.returncode == 0 and "--author 'Ada'" in learned.stdout, learned.stderr
-    assert cursive("write", "so it", "--checkpoint", "ada", "--author", "Ada", "--no-respell", "-o", "ada.svg").returncode == 0 and "<path" in (tmp_path / "ada.svg").read_text()
+    assert (
+        cursive(
+            "write", "so it", "--checkpoint", "ada", "--author", "Ada", "--no-respell", "-o", "ada.svg"
+        ).returncode
+        == 0
+        and "<path" in (tmp_path / "ada.svg").read_text()
+    )
 
 
 @pytest.mark.parametrize("kind", ["mouse", "pen", "touch"])
@@ -201,7 +312,7 @@ def test_every_pointer_draws_the_same(screen, tmp_path, kind):
     screen.click("Add")
     screen.said("Added")
     points = np.array(json.loads(screen.export(tmp_path).read_text())[0]["points"])
-    np.testing.assert_allclose(points[[0, -1]], [[0.4/6, 0.45, 1], [0.45/6, 0.65, 0]], atol=0.003)
+    np.testing.assert_allclose(points[[0, -1]], [[0.4 / 6, 0.45, 1], [0.45 / 6, 0.65, 0]], atol=0.003)
     assert 19 <= len(points) <= 23
 
 
@@ -232,11 +343,11 @@ def test_a_second_finger_a_palm_and_an_interrupted_stroke_draw_nothing(screen):
     screen.stroke(line(0.6), "touch", up=False)
     screen.cdp.send("Input.dispatchTouchEvent", {"type": "touchCancel", "touchPoints": []})
     screen.until("document.querySelectorAll('#ink path').length === 1")
-    screen.stroke(line(0.9), "touch", up=False)         # the palm lies there when the pen comes down
+    screen.stroke(line(0.9), "touch", up=False)  # the palm lies there when the pen comes down
     screen.stroke(line(0.5), "pen")
     screen.send("touch", "up")
     assert screen.ink() == 2 and screen.page.locator("#ink path").last.get_attribute("d").startswith("M0.5")
-    screen.draw(line(0.7), line(1.2), kind="touch")     # and from then on only the pen writes
+    screen.draw(line(0.7), line(1.2), kind="touch")  # and from then on only the pen writes
     assert screen.ink() == 2
     screen.draw(line(0.8), kind="pen")
     assert screen.ink() == 3
@@ -258,7 +369,7 @@ def test_undo_and_clear(screen):
     assert screen.ink() == 1
     screen.click("Clear")
     assert screen.ink() == 0 and screen.page.get_by_role("button", name="Clear").is_disabled()
-    screen.page.keyboard.press("z")                      # clearing can be undone, too
+    screen.page.keyboard.press("z")  # clearing can be undone, too
     assert screen.ink() == 1
     screen.page.keyboard.press("z")
     assert screen.ink() == 0 and screen.page.get_by_role("button", name="Undo", exact=True).is_disabled()
@@ -272,16 +383,31 @@ def test_a_reload_and_a_closed_window_lose_nothing(screens, tmp_path):
     prompt = screen.prompt()
     screen.draw(line(0.3), line(0.5))
     path = tmp_path / "dots.png"
-    path.write_bytes(base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAYAAAD0In+KAAAAEUlEQVR4nGNgYGD4z8DA8B8ABgMBANkS3ysAAAAASUVORK5CYII="))
+    path.write_bytes(
+        base64.b64decode(
+            "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAYAAAD0In+KAAAAEUlEQVR4nGNgYGD4z8DA8B8ABgMBANkS3ysAAAAASUVORK5CYII="
+        )
+    )
     screen.page.locator("#trace summary").click()
     screen.choose("Choose a picture…", path)
     screen.page.locator("#tracing image").wait_for(state="attached")
     screen.page.reload()
+
     def is_as_it_was(s):
         s.said("still in the box")
-        assert (s.words(), s.prompt(), s.ink(), s.page.input_value("#author"), s.page.input_value("#order")) == (texts, prompt, 2, "Ada", "random")
+        assert (
+            s.words(),
+            s.prompt(),
+            s.ink(),
+            s.page.input_value("#author"),
+            s.page.input_value("#order"),
+        ) == (texts, prompt, 2, "Ada", "random")
         s.page.locator("#tracing image").wait_for(state="attached")
-        assert s.text("#image-name") in ("", "dots.png") and s.page.locator("#image-name").text_content() == "dots.png"
+        assert (
+            s.text("#image-name") in ("", "dots.png")
+            and s.page.locator("#image-name").text_content() == "dots.png"
+        )
+
     is_as_it_was(screen)
     other = screens(beside=screen)
     screen.page.close()
@@ -307,12 +433,17 @@ def test_export_import_merge_and_replace(screens, tmp_path):
     other = screens()
     mine = other.add(x=0.7)
     other.offer(first)
-    assert "3 usable words" in other.text("#importer-about") and "keeps the 1 word here" in other.text("#importer-about")
+    assert "3 usable words" in other.text("#importer-about") and "keeps the 1 word here" in other.text(
+        "#importer-about"
+    )
     other.click("Add to mine")
     other.said("Added 3 words")
     assert other.words() == [mine, *texts]
     other.offer(first)
-    assert "All of them are here already" in other.text("#importer-about") and other.page.locator("#merge").is_disabled()
+    assert (
+        "All of them are here already" in other.text("#importer-about")
+        and other.page.locator("#merge").is_disabled()
+    )
     other.click("Cancel")
     other.offer(first)
     other.click("Replace mine")
@@ -325,7 +456,10 @@ def test_export_import_merge_and_replace(screens, tmp_path):
     other.page.wait_for_selector("#words li")
     assert other.words() == [mine, *texts]
     again = other.export(tmp_path, "again.json")
-    assert json.loads(again.read_text())[1:] == json.loads(first.read_text()) and len(load_bank(str(again)).words) == 4
+    assert (
+        json.loads(again.read_text())[1:] == json.loads(first.read_text())
+        and len(load_bank(str(again)).words) == 4
+    )
 
 
 def test_deleting_and_redrawing(screen, tmp_path):
@@ -333,12 +467,16 @@ def test_deleting_and_redrawing(screen, tmp_path):
     screen.page.get_by_role("button", name=f"Delete {texts[1]}", exact=True).click()
     screen.said(f"Deleted “{texts[1]}”")
     assert screen.words() == [texts[0], texts[2]]
-    screen.page.keyboard.press("Enter")                  # the way back has the focus
+    screen.page.keyboard.press("Enter")  # the way back has the focus
     screen.said("as it was")
     assert screen.words() == texts
     before = json.loads(screen.export(tmp_path).read_text())
     screen.page.get_by_role("button", name=f"Redraw {texts[1]}", exact=True).click()
-    assert screen.prompt() == texts[1] and screen.text("#lead") == "Redraw" and screen.page.locator("#ghost path").count() > 0
+    assert (
+        screen.prompt() == texts[1]
+        and screen.text("#lead") == "Redraw"
+        and screen.page.locator("#ghost path").count() > 0
+    )
     screen.page.keyboard.press("Escape")
     assert screen.page.locator("#ghost path").count() == 0 and screen.text("#lead") == "Write"
     screen.page.get_by_role("button", name=f"Redraw {texts[1]}", exact=True).click()
@@ -356,8 +494,8 @@ def test_looking_and_replaying(screen):
     length = "document.getElementById('viewer-ink').querySelectorAll('.ink').length && [...document.querySelectorAll('#viewer-ink .ink')].map(p => p.getTotalLength()).reduce((a, b) => a + b)"
     whole = screen.page.evaluate(length)
     screen.click("Replay")
-    screen.until(f"({length}) < {whole*0.9}")
-    screen.until(f"({length}) > {whole*0.999}")
+    screen.until(f"({length}) < {whole * 0.9}")
+    screen.until(f"({length}) > {whole * 0.999}")
     screen.page.keyboard.press("ArrowRight")
     assert screen.text("#viewer-title") == texts[1]
     screen.page.locator("#viewer").get_by_role("button", name="Delete").click()
@@ -376,11 +514,24 @@ def test_nothing_typed_or_loaded_becomes_markup(screen, tmp_path):
     screen.said("strokes at least")
     screen.click("Add anyway")
     screen.said("Added “<img")
-    item = {**ITEM, "metadata": {**ITEM["metadata"], "asciiSequence": HOSTILE + "2", "author": HOSTILE, "page": [1, 2], HOSTILE: HOSTILE}, "__proto__": {"polluted": 1}, "constructor": 1}
+    item = {
+        **ITEM,
+        "metadata": {
+            **ITEM["metadata"],
+            "asciiSequence": HOSTILE + "2",
+            "author": HOSTILE,
+            "page": [1, 2],
+            HOSTILE: HOSTILE,
+        },
+        "__proto__": {"polluted": 1},
+        "constructor": 1,
+    }
     bad = {**item, "metadata": {**item["metadata"], "asciiSequence": HOSTILE + "\n"}}
     path = write(tmp_path / "<b onclick=x>.json", [item, bad])
     screen.offer(path)
-    assert "<b onclick=x>.json" in screen.text("#importer-about") and "cannot be printed" in screen.text("#complaints")
+    assert "<b onclick=x>.json" in screen.text("#importer-about") and "cannot be printed" in screen.text(
+        "#complaints"
+    )
     screen.click("Add to mine")
     screen.said("Added 1 word from <b")
     assert screen.words() == [HOSTILE, HOSTILE + "2"]
@@ -393,27 +544,53 @@ def test_nothing_typed_or_loaded_becomes_markup(screen, tmp_path):
     assert screen.prompt() == HOSTILE
     screen.page.reload()
     screen.page.wait_for_selector("#words li")
-    assert screen.page.title() == "Your own hand" and screen.page.locator("img, b, i, #words script").count() == 0 and screen.page.evaluate("({}).polluted") is None
+    assert (
+        screen.page.title() == "Your own hand"
+        and screen.page.locator("img, b, i, #words script").count() == 0
+        and screen.page.evaluate("({}).polluted") is None
+    )
     exported = json.loads(screen.export(tmp_path).read_text())
-    assert exported[1] == {"metadata": {**ITEM["metadata"], "asciiSequence": HOSTILE + "2", "author": HOSTILE, "page": [1, 2]}, "points": ITEM["points"]}
+    assert exported[1] == {
+        "metadata": {**ITEM["metadata"], "asciiSequence": HOSTILE + "2", "author": HOSTILE, "page": [1, 2]},
+        "points": ITEM["points"],
+    }
 
 
 def test_bad_items_are_told_apart_as_load_bank_tells_them(screen, tmp_path):
-    items = {k: item for k, (item, _) in BAD.items() if "nan" not in k and "infinity" not in k and k != "huge int"}      # which JSON does not have
+    items = {
+        k: item for k, (item, _) in BAD.items() if "nan" not in k and "infinity" not in k and k != "huge int"
+    }  # which JSON does not have
+
     def says(item):
-        with pytest.raises(CursiveError) as e: parse_item(json.loads(json.dumps(item), object_hook=arrays_of_points))
+        with pytest.raises(CursiveError) as e:
+            parse_item(json.loads(json.dumps(item), object_hook=arrays_of_points))
         return str(e.value)
+
     expected = [says(item) for item in items.values()]
     screen.offer(write(tmp_path / "bad.json", [*items.values(), ITEM]))
-    told = [re.fullmatch(r"Item (\d+) cannot be used: (.*)\. It is left out\.", t).groups() for t in screen.page.locator("#complaints li").all_inner_texts()]
+    told = [
+        re.fullmatch(r"Item (\d+) cannot be used: (.*)\. It is left out\.", t).groups()
+        for t in screen.page.locator("#complaints li").all_inner_texts()
+    ]
     assert len(told) == len(items) >= 16 and [int(i) for i, _ in told] == list(range(len(items)))
     for (_, ours), theirs, name in zip(told, expected, items):
-        if name not in ("not an object", "empty points"): assert ours == theirs
+        if name not in ("not an object", "empty points"):
+            assert ours == theirs
     screen.click("Add to mine")
     screen.said("Added 1 word")
 
 
-@pytest.mark.parametrize("content, says", [("{", "not JSON"), ("7", "not a word bank"), ("[]", "not a word bank"), ('[{"metadata": 1}]', "no usable word"), ("PK\x03\x04", "unpacked"), ("[" * 100_000, "not JSON")])
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        ("{", "not JSON"),
+        ("7", "not a word bank"),
+        ("[]", "not a word bank"),
+        ('[{"metadata": 1}]', "no usable word"),
+        ("PK\x03\x04", "unpacked"),
+        ("[" * 100_000, "not JSON"),
+    ],
+)
 def test_files_that_are_no_banks(screen, tmp_path, content, says):
     screen.choose("Import…", write(tmp_path / "x.json", content))
     screen.said(says)
@@ -444,7 +621,7 @@ def test_prompts_from_a_list_in_order_from_a_start_and_at_random(screen, tmp_pat
     assert len(seen) == 36 and set(seen) <= set(words[10:]) and len(set(seen)) > 8
     screen.choose("Choose a text or JSON file…", write(tmp_path / "bank.json", [ITEM]))
     screen.said("1 word to write from bank.json")
-    assert screen.prompt().split() == [ITEM["metadata"]["asciiSequence"]]*3
+    assert screen.prompt().split() == [ITEM["metadata"]["asciiSequence"]] * 3
     for content, says in (("{}", "list of words"), (" \n", "no words"), ("[1]", "list of words")):
         screen.choose("Choose a text or JSON file…", write(tmp_path / "bad.json", content))
         screen.said(says)
@@ -460,7 +637,7 @@ def test_several_words_on_one_line_become_a_word_each(screen, tmp_path):
     screen.said("no gaps show where they part")
     screen.draw(*third)
     assert screen.page.locator("#cuts line").count() == 2
-    screen.draw([(0.4, 0.44), (0.42, 0.45)])              # a dot that was forgotten goes to its word
+    screen.draw([(0.4, 0.44), (0.42, 0.45)])  # a dot that was forgotten goes to its word
     screen.click("Add")
     screen.said("Added “it”, “so”, “low”")
     words = load_bank(str(screen.export(tmp_path))).words
@@ -472,6 +649,7 @@ def test_what_looks_wrong_is_said_and_added_when_asked_twice(screen):
     screen.click("Add")
     screen.said("The box is empty")
     wave = drawn("o")[0]
+
     def doubt(text, says, *lines):
         screen.own_text(text)
         screen.draw(*lines)
@@ -480,6 +658,7 @@ def test_what_looks_wrong_is_said_and_added_when_asked_twice(screen):
         assert screen.text("#size") == "0 words"
         screen.click("Clear")
         assert screen.page.locator("#message.warning").count() == 0
+
     doubt("it", "takes 3 strokes at least, with its dots and crosses, and there is 1", wave)
     doubt("o", "leaves the box at the right", line(3.9, 0.6, 0.2, 0))
     doubt("o", "leaves the box at the left and the top", line(0.1, 0.1, -0.15, -0.15))
@@ -499,13 +678,25 @@ def test_coverage_counts_and_asks_for_what_is_missing(screens, tmp_path):
     screen = screens()
     shown = [b.inner_text() for b in screen.page.locator("#characters button").all()]
     assert sorted(shown) == sorted(ALPHABET[1:]) and screen.text("#coverage-summary") == "0 of 70 characters"
-    items = [{**ITEM, "metadata": {**ITEM["metadata"], "asciiSequence": t}} for t in [c*3 for c in ALPHABET[1:] if c not in "qZ"] + ["the", "then"]]
+    items = [
+        {**ITEM, "metadata": {**ITEM["metadata"], "asciiSequence": t}}
+        for t in [c * 3 for c in ALPHABET[1:] if c not in "qZ"] + ["the", "then"]
+    ]
     screen.offer(write(tmp_path / "most.json", items))
     screen.click("Add to mine")
     screen.said("Added")
-    level = lambda c: screen.page.locator("#characters").get_by_role("button", name=f"{c}, ", exact=False).first.get_attribute("class")
-    assert screen.text("#coverage-summary") == "68 of 70 characters" and (level("q"), level("e")) == ("none", "enough")
-    assert {"q", "Z"} & set(screen.prompt()) and screen.page.locator("#prompt mark").count() >= 1      # asked for by itself
+    level = lambda c: (
+        screen.page.locator("#characters")
+        .get_by_role("button", name=f"{c}, ", exact=False)
+        .first.get_attribute("class")
+    )
+    assert screen.text("#coverage-summary") == "68 of 70 characters" and (level("q"), level("e")) == (
+        "none",
+        "enough",
+    )
+    assert {"q", "Z"} & set(screen.prompt()) and screen.page.locator(
+        "#prompt mark"
+    ).count() >= 1  # asked for by itself
     wanted = screen.page.locator("#wanted button").all_inner_texts()
     assert len(wanted) == 12 and not {"th", "he", "en"} & set(wanted)
     screen.page.locator("#characters").get_by_role("button", name="Z, 0 examples").click()
@@ -534,6 +725,7 @@ def test_the_built_in_list_covers_the_alphabet_in_fifty_words(screen):
 
 def test_tracing_a_picture(screen, tmp_path):
     from matplotlib.image import imsave
+
     imsave(tmp_path / "scan.png", np.zeros((10, 30, 3)))
     screen.page.locator("#trace summary").click()
     screen.choose("Choose a picture…", write(tmp_path / "no.png", "no picture"))
@@ -543,7 +735,8 @@ def test_tracing_a_picture(screen, tmp_path):
     image.wait_for(state="attached")
     of = lambda *names: [float(image.get_attribute(n)) for n in names]
     assert of("x", "y", "width", "height", "opacity") == [0, 0, 3, 1, 0.4]
-    for name, value in (("x", 0.5), ("y", -0.25), ("scale", 2), ("opacity", 0.8)): screen.page.locator(f"#image-{name}").fill(str(value))
+    for name, value in (("x", 0.5), ("y", -0.25), ("scale", 2), ("opacity", 0.8)):
+        screen.page.locator(f"#image-{name}").fill(str(value))
     assert of("x", "y", "width", "height", "opacity") == [0.5, -0.25, 6, 2, 0.8]
     screen.add()
     screen.page.reload()
@@ -560,15 +753,17 @@ def test_everything_works_from_the_keyboard(screen, tmp_path):
     screen.page.locator("h1").click()
     press("w")
     assert screen.page.evaluate("document.activeElement.id") == "pad"
-    for _ in range(6): press("ArrowUp")
+    for _ in range(6):
+        press("ArrowUp")
     press("Space")
-    for _ in range(6): press("ArrowDown")
+    for _ in range(6):
+        press("ArrowDown")
     press("Shift+ArrowRight")
     press("Space")
     press("Enter")
     screen.said("Added “l”")
     points = np.array(json.loads(screen.export(tmp_path).read_text())[0]["points"])
-    np.testing.assert_allclose([np.ptp(points[:, 1]), np.ptp(points[:, 0])*6], [0.18, 0.01], atol=0.001)
+    np.testing.assert_allclose([np.ptp(points[:, 1]), np.ptp(points[:, 0]) * 6], [0.18, 0.01], atol=0.001)
     press("r")
     assert screen.text("#lead") == "Redraw"
     press("Escape")
@@ -581,7 +776,7 @@ def test_everything_works_from_the_keyboard(screen, tmp_path):
     assert "b" in screen.prompt()
     prompt = screen.prompt()
     screen.page.locator("#author").focus()
-    press("n")                                             # typing a name is no command
+    press("n")  # typing a name is no command
     assert screen.prompt() == prompt and screen.page.input_value("#author") == "n"
     screen.page.locator("#keys").uncheck()
     screen.page.locator("h1").click()
@@ -590,38 +785,66 @@ def test_everything_works_from_the_keyboard(screen, tmp_path):
 
 
 def test_readers_of_screens_find_names(screen):
-    assert screen.page.get_by_role("application", name="Box to write in").get_attribute("aria-describedby") == "prompt pad-help"
+    assert (
+        screen.page.get_by_role("application", name="Box to write in").get_attribute("aria-describedby")
+        == "prompt pad-help"
+    )
     assert screen.page.locator("#message").get_attribute("role") == "status"
     nameless = "[...document.querySelectorAll('button, input, select, textarea')].filter(e => !(e.getAttribute('aria-label') || e.textContent || e.labels?.length)).length"
     assert screen.page.evaluate(nameless) == 0
 
 
-@pytest.mark.parametrize("options", [{"viewport": {"width": 360, "height": 700}, "has_touch": True, "device_scale_factor": 3}, {"color_scheme": "dark"}], ids=["phone", "dark"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"viewport": {"width": 360, "height": 700}, "has_touch": True, "device_scale_factor": 3},
+        {"color_scheme": "dark"},
+    ],
+    ids=["phone", "dark"],
+)
 def test_small_screens_and_dark_ones(screens, options):
     screen = screens(**options)
     texts = [screen.add() for _ in range(2)]
     inside = "[...document.querySelectorAll('button, #pad, input, select')].filter(e => e.offsetParent !== null || e.id === 'pad').every(e => { const r = e.getBoundingClientRect(); return r.left >= 0 && r.right <= innerWidth; })"
-    assert screen.page.evaluate(inside) and screen.page.evaluate("document.documentElement.scrollWidth <= innerWidth") and screen.words() == texts
+    assert (
+        screen.page.evaluate(inside)
+        and screen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        and screen.words() == texts
+    )
     box = screen.page.locator("#pad").bounding_box()
-    assert box["height"] > 90 and screen.page.locator("#add").bounding_box()["y"] < 600      # room to write, and no need to scroll
+    assert (
+        box["height"] > 90 and screen.page.locator("#add").bounding_box()["y"] < 600
+    )  # room to write, and no need to scroll
     bright = "e => getComputedStyle(document.querySelector(e[0]))[e[1]].match(/[0-9]+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0)"
-    ink, paper = screen.page.evaluate(bright, ["#words .ink", "stroke"]), screen.page.evaluate(bright, ["#paper", "backgroundColor"])
+    ink, paper = (
+        screen.page.evaluate(bright, ["#words .ink", "stroke"]),
+        screen.page.evaluate(bright, ["#paper", "backgroundColor"]),
+    )
     assert (ink > paper + 300) if options.get("color_scheme") else (paper > ink + 300)
 
 
 # ---------------------------------------------------------------- cursive collect
 
+
 @contextlib.contextmanager
 def collecting(folder, *args):
     "A running `cursive collect`, and the address it prints."
-    process = subprocess.Popen([*CURSIVE, "collect", "--no-browser", *args], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(
+        [*CURSIVE, "collect", "--no-browser", *args],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     try:
         first = process.stdout.readline()
         process.url = re.search(r"http://127\.0\.0\.1:\d+/\S+/", first)[0]
         process.first = first
         yield process
     finally:
-        if process.poll() is None: process.kill()
+        if process.poll() is None:
+            process.kill()
         process.communicate()
 
 
@@ -645,14 +868,20 @@ def test_collect_saves_straight_to_the_file(screens, cursive, tmp_path):
         screen.said("still in the box")
         assert screen.words() == [texts[0], texts[2]] and screen.ink() == 1
         code, out, err = stop(process)
-        assert (code, err) == (0, "") and "mine.json has 2 words" in out and "cursive data mine.json" in out and "cursive clone mine.json" in out
+        assert (
+            (code, err) == (0, "")
+            and "mine.json has 2 words" in out
+            and "cursive data mine.json" in out
+            and "cursive clone mine.json" in out
+        )
         screen.draw(*drawn(screen.prompt(), x=0.8))
         screen.click("Add")
         screen.page.locator("#message", has_text=re.compile("has ended|anyway|as it is")).wait_for()
-        if not screen.page.locator("#message", has_text="has ended").count(): screen.click("Add anyway")
+        if not screen.page.locator("#message", has_text="has ended").count():
+            screen.click("Add anyway")
         screen.said("cursive collect has ended")
         assert screen.ink() > 1 and len(screen.words()) == 2
-        screen.errors.clear()                              # the browser reports that nobody answered
+        screen.errors.clear()  # the browser reports that nobody answered
     with collecting(tmp_path, "mine.json") as process:
         assert "which has 2" in process.first
         other = screens(url=process.url)
@@ -673,7 +902,7 @@ def test_two_pages_do_not_overwrite_each_other(screens, tmp_path):
     second.draw(*drawn(second.prompt()))
     second.click("Add")
     second.said("changed elsewhere")
-    second.errors.clear()                                  # the browser reports the refusal
+    second.errors.clear()  # the browser reports the refusal
     assert second.ink() > 0
     second.page.reload()
     second.said("still in the box")
@@ -683,22 +912,43 @@ def test_two_pages_do_not_overwrite_each_other(screens, tmp_path):
     page.close()
 
 
-@pytest.mark.parametrize("name, content, says", [("notes.json", '{"a": 1}', "something else than words"), ("notes.json", "milk", "not JSON"), ("notes.json", '[{"metadata": {}}]', "cannot be continued"), ("words.txt", None, ".json"), ("no.json/mine.json", None, "no.json")])
-def test_files_that_hold_something_else_are_refused_before_anything_opens(cursive, tmp_path, name, content, says):
+@pytest.mark.parametrize(
+    "name, content, says",
+    [
+        ("notes.json", '{"a": 1}', "something else than words"),
+        ("notes.json", "milk", "not JSON"),
+        ("notes.json", '[{"metadata": {}}]', "cannot be continued"),
+        ("words.txt", None, ".json"),
+        ("no.json/mine.json", None, "no.json"),
+    ],
+)
+def test_files_that_hold_something_else_are_refused_before_anything_opens(
+    cursive, tmp_path, name, content, says
+):
     (tmp_path / "no.json").write_text("a file where a folder should be")
-    if content is not None: (tmp_path / name).write_text(content)
+    if content is not None:
+        (tmp_path / name).write_text(content)
     done = cursive("collect", "--no-browser", name, timeout=30)
-    assert done.returncode == 2 and done.stdout == "" and says in done.stderr and len(done.stderr.strip().splitlines()) == 1
-    if content is not None: assert (tmp_path / name).read_text() == content
+    assert (
+        done.returncode == 2
+        and done.stdout == ""
+        and says in done.stderr
+        and len(done.stderr.strip().splitlines()) == 1
+    )
+    if content is not None:
+        assert (tmp_path / name).read_text() == content
 
 
 def test_the_browser_is_opened(monkeypatch, tmp_path, capsys):
     import webbrowser
+
     opened = []
+
     def browser(url):
         opened.append(url)
         assert urllib.request.urlopen(url).read() == PAGE.read_bytes()
         raise KeyboardInterrupt
+
     monkeypatch.setattr(webbrowser, "open", browser)
     assert main(["collect", str(tmp_path / "a.json")]) == 0
     out = capsys.readouterr().out
@@ -707,39 +957,79 @@ def test_the_browser_is_opened(monkeypatch, tmp_path, capsys):
 
 def ask(url, method="GET", body=None, **headers):
     "The code and the content of an answer."
-    request = urllib.request.Request(url, method=method, data=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
+    request = urllib.request.Request(
+        url, method=method, data=body, headers={k.replace("_", "-"): v for k, v in headers.items()}
+    )
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer: return answer.status, answer.read()
-    except urllib.error.HTTPError as e: return e.code, e.read()
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read()
 
 
 def test_strangers_get_nothing(tmp_path):
     write(tmp_path / "mine.json", [ITEM])
     page = serve(tmp_path / "mine.json")
     body = json.dumps({"revision": 0, "items": []}).encode()
-    put = lambda url=page.url + "bank", **h: ask(url, "PUT", body, **{"Content_Type": "application/json", **h})[0]
+    put = lambda url=page.url + "bank", **h: ask(
+        url, "PUT", body, **{"Content_Type": "application/json", **h}
+    )[0]
     root = f"http://127.0.0.1:{page.port}/"
-    for url in (root, root + "bank", root + page.token, root + "x" * len(page.token) + "/bank", page.url + "mine.json", page.url + "../mine.json", page.url + "bank/", root + page.token[:-1] + "/bank"): assert ask(url)[0] == 404, url
-    for h in ({"Host": "evil.example"}, {"Host": f"evil.example:{page.port}"}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
+    for url in (
+        root,
+        root + "bank",
+        root + page.token,
+        root + "x" * len(page.token) + "/bank",
+        page.url + "mine.json",
+        page.url + "../mine.json",
+        page.url + "bank/",
+        root + page.token[:-1] + "/bank",
+    ):
+        assert ask(url)[0] == 404, url
+    for h in (
+        {"Host": "evil.example"},
+        {"Host": f"evil.example:{page.port}"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+    ):
         assert ask(page.url + "bank", **h)[0] == ask(page.url, **h)[0] == put(**h) == 404, h
     assert put(root + "bank") == put(page.url) == put(Content_Type="text/plain") == 404
     assert ask(page.url + "bank", "POST", body)[0] == ask(page.url + "bank", "DELETE")[0] == 501
     assert put(Content_Length="99999999999") == 413
     assert json.loads((tmp_path / "mine.json").read_text()) == [ITEM] and page.bank.revision == 0
-    with socket.create_connection(("127.0.0.1", page.port)) as s: assert s.getpeername()[0] == "127.0.0.1"
+    with socket.create_connection(("127.0.0.1", page.port)) as s:
+        assert s.getpeername()[0] == "127.0.0.1"
     status, content = ask(page.url + "bank", Origin=f"http://127.0.0.1:{page.port}")
     assert status == 200 and json.loads(content) == {"name": "mine.json", "revision": 0, "items": [ITEM]}
     page.close()
 
 
-@pytest.mark.parametrize("body, code", [(b"{", 400), (b"7", 400), (b"{}", 400), (b"\xff", 400), (b"[" * 100_000, 400), (b'{"revision": 0, "items": 7}', 400), (b'{"revision": 0, "items": [7]}', 400), (b'{"revision": 0, "items": [1]}', 400), (b'{"revision": 0, "items": [true]}', 400), (b'{"revision": 0, "items": [0, 10000000000000000000000]}', 400), (b'{"revision": 9, "items": []}', 409),
-    (json.dumps({"revision": 0, "items": [{**ITEM, "points": [[float("nan"), 0, 1]]}]}).encode(), 400), (json.dumps({"revision": 0, "items": [{**ITEM, "more": float("nan")}]}).encode(), 400)])
+@pytest.mark.parametrize(
+    "body, code",
+    [
+        (b"{", 400),
+        (b"7", 400),
+        (b"{}", 400),
+        (b"\xff", 400),
+        (b"[" * 100_000, 400),
+        (b'{"revision": 0, "items": 7}', 400),
+        (b'{"revision": 0, "items": [7]}', 400),
+        (b'{"revision": 0, "items": [1]}', 400),
+        (b'{"revision": 0, "items": [true]}', 400),
+        (b'{"revision": 0, "items": [0, 10000000000000000000000]}', 400),
+        (b'{"revision": 9, "items": []}', 409),
+        (json.dumps({"revision": 0, "items": [{**ITEM, "points": [[float("nan"), 0, 1]]}]}).encode(), 400),
+        (json.dumps({"revision": 0, "items": [{**ITEM, "more": float("nan")}]}).encode(), 400),
+    ],
+)
 def test_what_cannot_be_saved_leaves_the_file_alone(tmp_path, body, code):
     path = write(tmp_path / "mine.json", [ITEM])
     page = serve(path)
     status, content = ask(page.url + "bank", "PUT", body, Content_Type="application/json")
     assert status == code and json.loads(content)["error"].endswith((".", ")."))
-    assert json.loads(path.read_text()) == [ITEM] and sorted(p.name for p in tmp_path.iterdir()) == ["mine.json"]
+    assert json.loads(path.read_text()) == [ITEM] and sorted(p.name for p in tmp_path.iterdir()) == [
+        "mine.json"
+    ]
     page.close()
 
 
@@ -749,40 +1039,71 @@ def test_a_file_changed_by_someone_else_is_not_overwritten(tmp_path):
     other = {**ITEM, "metadata": {**ITEM["metadata"], "asciiSequence": "other"}}
     parsed = lambda items: json.loads(json.dumps(items), object_hook=arrays_of_points)
     write(path, [ITEM, other])
-    with pytest.raises(Conflict): bank.save(0, parsed([ITEM, ITEM]))
+    with pytest.raises(Conflict):
+        bank.save(0, parsed([ITEM, ITEM]))
     assert json.loads(bank.answer()) == {"name": "mine.json", "revision": 1, "items": [ITEM, other]}
-    assert bank.save(1, [1, *parsed([ITEM])]) == 2 and json.loads(path.read_text()) == [other, ITEM]            # what stays is told by its place
-    assert bank.save(2, []) == 3 and BankFile(path).items == []                # all deleted, and continued
+    assert bank.save(1, [1, *parsed([ITEM])]) == 2 and json.loads(path.read_text()) == [
+        other,
+        ITEM,
+    ]  # what stays is told by its place
+    assert bank.save(2, []) == 3 and BankFile(path).items == []  # all deleted, and continued
 
 
 def test_in_notebooks_here_and_in_colab(monkeypatch, tmp_path):
     import IPython.display
+
     shown = []
     monkeypatch.setattr(IPython.display, "display", lambda x: shown.append(x.src))
     page = collect_words(tmp_path / "mine.json")
     assert shown == [page.url] and ask(page.url)[1] == PAGE.read_bytes()
     page.close()
-    output = types.SimpleNamespace(serve_kernel_port_as_iframe=lambda port, path, height: shown.append((port, path)))
+    output = types.SimpleNamespace(
+        serve_kernel_port_as_iframe=lambda port, path, height: shown.append((port, path))
+    )
     monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
     monkeypatch.setitem(sys.modules, "google.colab", types.SimpleNamespace(output=output))
     page = collect_words(tmp_path / "mine.json")
     port, path = shown[-1]
     through = dict(Host="4242-colab.googleusercontent.com", Origin="https://4242-colab.googleusercontent.com")
-    assert ask(f"http://127.0.0.1:{port}{path}?authuser=0", **through)[1] == PAGE.read_bytes() and ask(f"http://127.0.0.1:{port}{path}bank", **through)[0] == 200
+    assert (
+        ask(f"http://127.0.0.1:{port}{path}?authuser=0", **through)[1] == PAGE.read_bytes()
+        and ask(f"http://127.0.0.1:{port}{path}bank", **through)[0] == 200
+    )
     assert ask(f"http://127.0.0.1:{port}/bank", **through)[0] == 404
     page.close()
 
 
 def test_a_wheel_has_the_page(tmp_path):
     source = tmp_path / "source"
-    shutil.copytree(ROOT / "cursivetransformer", source / "cursivetransformer", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.py", "settings.ini", "pyproject.toml", "README.md", "LICENSE", "collect.html", "MANIFEST.in"): shutil.copy(ROOT / name, source)
+    shutil.copytree(
+        ROOT / "cursivetransformer",
+        source / "cursivetransformer",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    for name in (
+        "setup.py",
+        "settings.ini",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "collect.html",
+        "MANIFEST.in",
+    ):
+        shutil.copy(ROOT / name, source)
     build = "import sys; from setuptools import build_meta as b; print(b.build_wheel(sys.argv[1]))"
-    done = subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=source, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", build, str(tmp_path)], cwd=source, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         assert wheel.read("cursivetransformer/collect.html") == PAGE.read_bytes()
         wheel.extractall(tmp_path / "installed")
     code = "import cursivetransformer.apps.collect as c; print(c.__file__, len(c.page_html()))"
-    said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")}).stdout.split()
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+    ).stdout.split()
     assert said[0].startswith(str(tmp_path)) and int(said[1]) == len(PAGE.read_bytes())

@@ -1,4 +1,5 @@
 """The form: every field it shows comes from the config, what it says is what it means, and its face does what its mind knows. Passes under ipywidgets 7.7 and 8."""
+
 import dataclasses
 import math
 import shlex
@@ -8,8 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cursivetransformer.config import PRESETS, Config, ConfigError, config_parser, field_types, parse_config, preset
 from cursivetransformer.apps.form import LEFT_OUT, ConfigForm, form_fields, form_view
+from cursivetransformer.config import (
+    PRESETS,
+    Config,
+    ConfigError,
+    config_parser,
+    field_types,
+    parse_config,
+    preset,
+)
 
 FIELDS = [f for fields in form_fields().values() for f in fields]
 
@@ -17,17 +26,27 @@ FIELDS = [f for fields in form_fields().values() for f in fields]
 def values_of(f):
     "Values that a field takes."
     types, m = field_types(f), f.metadata
-    if m["choices"]: return st.sampled_from(m["choices"])
-    if bool in types: return st.booleans()
-    if int in types: return st.integers(m["low"], m["high"])
-    if float in types: return st.floats(m["low"], m["high"])
-    text = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1).filter(lambda s: s.strip() == s and (type(None) not in types or s.lower() != "none"))
+    if m["choices"]:
+        return st.sampled_from(m["choices"])
+    if bool in types:
+        return st.booleans()
+    if int in types:
+        return st.integers(m["low"], m["high"])
+    if float in types:
+        return st.floats(m["low"], m["high"])
+    text = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1).filter(
+        lambda s: s.strip() == s and (type(None) not in types or s.lower() != "none")
+    )
     return st.none() | text if type(None) in types else text
 
 
 def test_all_fields_but_a_few_are_there_in_their_groups():
     shown = {f.name for f in FIELDS}
-    assert shown == {f.name for f in dataclasses.fields(Config) if f.metadata["group"] != "sizes"} - {"preset", "sample_only", "wandb_api_key"} and LEFT_OUT == ("preset", "sample_only", "wandb_api_key")
+    assert shown == {f.name for f in dataclasses.fields(Config) if f.metadata["group"] != "sizes"} - {
+        "preset",
+        "sample_only",
+        "wandb_api_key",
+    } and LEFT_OUT == ("preset", "sample_only", "wandb_api_key")
     assert all(f.metadata["group"] == group for group, fields in form_fields().items() for f in fields)
 
 
@@ -35,9 +54,11 @@ def test_all_fields_but_a_few_are_there_in_their_groups():
 @given(st.data())
 def test_code_and_command_mean_the_form(data):
     form = ConfigForm(data.draw(st.sampled_from([*PRESETS])))
-    for f in data.draw(st.lists(st.sampled_from([f for f in FIELDS if f.name != "resume"]), max_size=6)): form.set(f.name, data.draw(values_of(f)))
-    if form.complaints():                                                       # only widths and heads can disagree
-        with pytest.raises(ConfigError, match="n_embd"): form.config()
+    for f in data.draw(st.lists(st.sampled_from([f for f in FIELDS if f.name != "resume"]), max_size=6)):
+        form.set(f.name, data.draw(values_of(f)))
+    if form.complaints():  # only widths and heads can disagree
+        with pytest.raises(ConfigError, match="n_embd"):
+            form.config()
         return
     names = {"preset": preset}
     exec(form.to_code(), names)
@@ -49,17 +70,32 @@ def test_code_and_command_mean_the_form(data):
 def test_resuming_is_said_too():
     form = ConfigForm("debug", run_dir="runs/mine")
     form.set("resume", True)
-    assert form.config().resume and "resume=True" in form.to_code() and form.to_command().endswith("--run_dir=runs/mine --resume=true")
+    assert (
+        form.config().resume
+        and "resume=True" in form.to_code()
+        and form.to_command().endswith("--run_dir=runs/mine --resume=true")
+    )
 
 
-@pytest.mark.parametrize("name, value, says", [("n_layer", 65, "n_layer lies between 1 and 64"), ("n_layer", "many", "n_layer takes int"), ("learning_rate", math.nan, "learning_rate"), ("schedule", "linaer", "Did you mean 'linear'"),
-                                               ("n_layer", 2.5, "n_layer takes int"), ("augment", "perhaps", "true or false"), ("n_layer", "", "n_layer takes int")])
+@pytest.mark.parametrize(
+    "name, value, says",
+    [
+        ("n_layer", 65, "n_layer lies between 1 and 64"),
+        ("n_layer", "many", "n_layer takes int"),
+        ("learning_rate", math.nan, "learning_rate"),
+        ("schedule", "linaer", "Did you mean 'linear'"),
+        ("n_layer", 2.5, "n_layer takes int"),
+        ("augment", "perhaps", "true or false"),
+        ("n_layer", "", "n_layer takes int"),
+    ],
+)
 def test_what_is_wrong_is_said_and_forgotten_when_mended(name, value, says):
     form = ConfigForm("debug")
     before = form.values[name]
     form.set(name, value)
     assert says in form.complaints()[0] and form.values[name] == before
-    with pytest.raises(ConfigError, match=name): form.config()
+    with pytest.raises(ConfigError, match=name):
+        form.config()
     form.set(name, before)
     assert form.complaints() == [] and form.config() == preset("debug")
 
@@ -79,11 +115,22 @@ def test_a_preset_keeps_what_was_given_and_drops_what_was_typed():
     form = ConfigForm("debug", dataset_name="embedded")
     form.set("seed", 3)
     form.begin("paper")
-    assert form.config() == preset("paper", dataset_name="embedded") and form.to_command() == "cursive train --preset=paper --dataset_name=embedded"
-    with pytest.raises(ConfigError, match="papre"): form.begin("papre")
+    assert (
+        form.config() == preset("paper", dataset_name="embedded")
+        and form.to_command() == "cursive train --preset=paper --dataset_name=embedded"
+    )
+    with pytest.raises(ConfigError, match="papre"):
+        form.begin("papre")
 
 
-def inputs(view): return {w.description: w for page in view.children[2].children for row in page.children for w in row.children if isinstance(w, ipywidgets.ValueWidget) and not isinstance(w, ipywidgets.HTML)}
+def inputs(view):
+    return {
+        w.description: w
+        for page in view.children[2].children
+        for row in page.children
+        for w in row.children
+        if isinstance(w, ipywidgets.ValueWidget) and not isinstance(w, ipywidgets.HTML)
+    }
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -91,14 +138,18 @@ def test_the_view_shows_every_field_with_its_value_bounds_and_help(name):
     form = ConfigForm(name)
     view = form_view(form)
     shown = inputs(view)
-    assert list(shown) == [f.name for f in FIELDS] and [view.children[2].get_title(i) for i in range(len(form_fields()))] == list(form_fields())
+    assert list(shown) == [f.name for f in FIELDS] and [
+        view.children[2].get_title(i) for i in range(len(form_fields()))
+    ] == list(form_fields())
     for f in FIELDS:
         assert shown[f.name].value == ("" if form.values[f.name] is None else form.values[f.name])
-        if f.metadata["low"] is not None: assert (shown[f.name].min, shown[f.name].max) == (f.metadata["low"], f.metadata["high"])
-        if f.metadata["choices"]: assert tuple(shown[f.name].options) == f.metadata["choices"]
+        if f.metadata["low"] is not None:
+            assert (shown[f.name].min, shown[f.name].max) == (f.metadata["low"], f.metadata["high"])
+        if f.metadata["choices"]:
+            assert tuple(shown[f.name].options) == f.metadata["choices"]
     page = " ".join(row.children[1].value for tab in view.children[2].children for row in tab.children)
     assert "Transformer blocks" in page and "several joined by &#x27;+&#x27;" in page and "(1 to 64)" in page
-    assert form.config() == preset(name)                                         # showing it changes nothing
+    assert form.config() == preset(name)  # showing it changes nothing
 
 
 def test_the_view_and_the_form_follow_each_other():
@@ -107,7 +158,9 @@ def test_the_view_and_the_form_follow_each_other():
     (chosen, code), wrong, _, pane = view.children[0].children, *view.children[1:]
     shown = inputs(view)
     shown["n_layer"].value, shown["wandb_entity"].value, shown["augment"].value = 5, "me", False
-    assert form.config() == preset("debug", dataset_name="embedded", n_layer=5, wandb_entity="me", augment=False)
+    assert form.config() == preset(
+        "debug", dataset_name="embedded", n_layer=5, wandb_entity="me", augment=False
+    )
     shown["wandb_entity"].value = ""
     assert form.config().wandb_entity is None
     assert pane.value == ""
@@ -118,4 +171,9 @@ def test_the_view_and_the_form_follow_each_other():
     shown["n_embd"].value = 50
     assert "n_embd_context must equal n_embd" in wrong.value and pane.value == "" and code.disabled
     chosen.value = "paper"
-    assert wrong.value == "" and shown["n_layer"].value == PRESETS["paper"]["n_layer"] and shown["dataset_name"].value == "embedded" and form.config() == preset("paper", dataset_name="embedded")
+    assert (
+        wrong.value == ""
+        and shown["n_layer"].value == PRESETS["paper"]["n_layer"]
+        and shown["dataset_name"].value == "embedded"
+        and form.config() == preset("paper", dataset_name="embedded")
+    )

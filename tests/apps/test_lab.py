@@ -1,4 +1,5 @@
 """The writing application where people use it: JupyterLab on loopback, a browser that clicks. In the dark theme, since that is where ink could vanish."""
+
 import io
 import json
 import os
@@ -14,7 +15,10 @@ from conftest import ROOT
 from PIL import Image
 
 LAB = "notebook.ipynb"
-CELLS = ["from cursivetransformer import WritingApp, WritingDesk\napp = WritingApp()\napp", "plain = WritingApp('many a brave soul', WritingDesk(app.desk.model), clickable=False)\nplain"]
+CELLS = [
+    "from cursivetransformer import WritingApp, WritingDesk\napp = WritingApp()\napp",
+    "plain = WritingApp('many a brave soul', WritingDesk(app.desk.model), clickable=False)\nplain",
+]
 RUN_ALL = """async () => {
   const { context, sessionContext } = jupyterapp.shell.currentWidget;
   await Promise.all([context.ready, sessionContext.ready]);
@@ -29,24 +33,71 @@ def lab(tmp_path_factory):
     "JupyterLab on loopback, with a notebook of two applications; gives the notebook's address and folder."
     pytest.importorskip("jupyterlab", reason="needs JupyterLab: pip install -e '.[dev]' -c constraints.txt")
     home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work")
-    cells = [dict(cell_type="code", id=f"cell{i}", metadata={}, execution_count=None, outputs=[], source=source) for i, source in enumerate(CELLS)]
-    (folder/LAB).write_text(json.dumps(dict(cells=cells, metadata=dict(kernelspec=dict(name="python3", display_name="python3")), nbformat=4, nbformat_minor=5)))
-    settings = home/"settings"/"@jupyterlab"/"apputils-extension"
+    cells = [
+        dict(cell_type="code", id=f"cell{i}", metadata={}, execution_count=None, outputs=[], source=source)
+        for i, source in enumerate(CELLS)
+    ]
+    (folder / LAB).write_text(
+        json.dumps(
+            dict(
+                cells=cells,
+                metadata=dict(kernelspec=dict(name="python3", display_name="python3")),
+                nbformat=4,
+                nbformat_minor=5,
+            )
+        )
+    )
+    settings = home / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
-    (settings/"notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
-    (settings/"themes.jupyterlab-settings").write_text('{"theme": "JupyterLab Dark"}')
-    places = dict(JUPYTER_CONFIG_DIR="config", JUPYTER_DATA_DIR="data", JUPYTER_RUNTIME_DIR="runtime", IPYTHONDIR="ipython", JUPYTERLAB_SETTINGS_DIR="settings", JUPYTERLAB_WORKSPACES_DIR="workspaces")
-    env = {**os.environ, **{k: str(home/v) for k, v in places.items()}, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
-    server = subprocess.Popen([sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0", "--allow-root", "--IdentityProvider.token=secret", "--LabApp.expose_app_in_browser=True",
-                               "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"], cwd=folder, env=env, stderr=subprocess.PIPE, text=True)
+    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
+    (settings / "themes.jupyterlab-settings").write_text('{"theme": "JupyterLab Dark"}')
+    places = dict(
+        JUPYTER_CONFIG_DIR="config",
+        JUPYTER_DATA_DIR="data",
+        JUPYTER_RUNTIME_DIR="runtime",
+        IPYTHONDIR="ipython",
+        JUPYTERLAB_SETTINGS_DIR="settings",
+        JUPYTERLAB_WORKSPACES_DIR="workspaces",
+    )
+    env = {
+        **os.environ,
+        **{k: str(home / v) for k, v in places.items()},
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
+    server = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--no-browser",
+            "--ip=127.0.0.1",
+            "--port=0",
+            "--allow-root",
+            "--IdentityProvider.token=secret",
+            "--LabApp.expose_app_in_browser=True",
+            "--LabApp.news_url=None",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        ],
+        cwd=folder,
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
-        address = next(m[1] for line in server.stderr if (m := re.search(r"(http://127\.0\.0\.1:\d+)/lab\?token", line)))
-        threading.Thread(target=lambda: [None for _ in server.stderr], daemon=True).start()       # or it would wait for somebody to read
+        address = next(
+            m[1] for line in server.stderr if (m := re.search(r"(http://127\.0\.0\.1:\d+)/lab\?token", line))
+        )
+        threading.Thread(
+            target=lambda: [None for _ in server.stderr], daemon=True
+        ).start()  # or it would wait for somebody to read
         yield f"{address}/doc/tree/{LAB}?token=secret", folder
     finally:
         server.terminate()
-        try: server.wait(20)
-        except subprocess.TimeoutExpired: server.kill()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +106,13 @@ def notebook(chromium, lab):
     address, _ = lab
     context = chromium.new_context(viewport=dict(width=1100, height=1800), accept_downloads=True)
     page, outside = context.new_page(), []
+
     def only_here(route):
         here = urlparse(route.request.url).hostname in ("127.0.0.1", None)
-        if not here: outside.append(route.request.url)
+        if not here:
+            outside.append(route.request.url)
         route.continue_() if here else route.abort()
+
     context.route("**/*", only_here)
     page.set_default_timeout(60_000)
     page.goto(address)
@@ -67,26 +121,52 @@ def notebook(chromium, lab):
     page.locator("button:text-is('Write')").nth(1).wait_for()
     yield page
     assert not outside
-    assert not page.locator("[data-mime-type='application/vnd.jupyter.stderr'], [data-mime-type='application/vnd.jupyter.error']").count()
+    assert not page.locator(
+        "[data-mime-type='application/vnd.jupyter.stderr'], [data-mime-type='application/vnd.jupyter.error']"
+    ).count()
     context.close()
 
 
 class Panel:
     "One application on the page."
-    def __init__(self, page, number): self.page, self.root = page, page.locator(".jp-Cell").nth(number)
-    def press(self, name): self.root.locator(f"button:text-is('{name}')").click()
-    def field(self, name): return self.root.get_by_label(name, exact=True)
-    def says(self, text): self.root.locator("[role=status]").filter(has_text=text).wait_for()
-    def ink(self): return self.root.locator(".cursive-word path").evaluate_all("paths => paths.map(p => p.getAttribute('d'))")
-    def word(self, i): return self.root.locator(f".cursive-word[data-index='{i}']")
-    def marked(self): return self.root.locator(".cursive-word[aria-pressed=true]").evaluate_all("words => words.map(w => Number(w.dataset.index))")
+
+    def __init__(self, page, number):
+        self.page, self.root = page, page.locator(".jp-Cell").nth(number)
+
+    def press(self, name):
+        self.root.locator(f"button:text-is('{name}')").click()
+
+    def field(self, name):
+        return self.root.get_by_label(name, exact=True)
+
+    def says(self, text):
+        self.root.locator("[role=status]").filter(has_text=text).wait_for()
+
+    def ink(self):
+        return self.root.locator(".cursive-word path").evaluate_all(
+            "paths => paths.map(p => p.getAttribute('d'))"
+        )
+
+    def word(self, i):
+        return self.root.locator(f".cursive-word[data-index='{i}']")
+
+    def marked(self):
+        return self.root.locator(".cursive-word[aria-pressed=true]").evaluate_all(
+            "words => words.map(w => Number(w.dataset.index))"
+        )
+
     def looks(self):
         "The page as pixels, nothing hovered."
         self.page.mouse.move(1, 1)
-        return np.asarray(Image.open(io.BytesIO(self.root.locator(".cursive-paper").screenshot())).convert("L"), int)
+        return np.asarray(
+            Image.open(io.BytesIO(self.root.locator(".cursive-paper").screenshot())).convert("L"), int
+        )
 
 
-def differ(a, b): return a.shape != b.shape or (abs(a - b) > 40).any()          # more than the edge of a line falling otherwise on pixels
+def differ(a, b):
+    return (
+        a.shape != b.shape or (abs(a - b) > 40).any()
+    )  # more than the edge of a line falling otherwise on pixels
 
 
 def test_type_write_click_respell_undo_export(notebook, lab):
@@ -96,22 +176,34 @@ def test_type_write_click_respell_undo_export(notebook, lab):
     panel.says("7 words.")
     first, picture = panel.ink(), panel.looks()
     assert len(first) == 7 and all(d.startswith("M") for d in first)
-    for i in 2, 4: panel.word(i).click()
+    for i in 2, 4:
+        panel.word(i).click()
     panel.root.locator(".cursive-offer").nth(1).wait_for()
     assert panel.marked() == [2, 4] and panel.field("words").input_value() == "2, 4"
     assert panel.root.locator(".cursive-offer button").count() == 8 and differ(panel.looks(), picture)
     panel.press("Re-spell")
     panel.says("Written again: 2 'goddess,', 4 'anger'")
     again, picture_again = panel.ink(), panel.looks()
-    assert again[:2] == first[:2] and again[2] != first[2] and again[4] != first[4] and differ(picture_again, picture) and not panel.marked()
+    assert (
+        again[:2] == first[:2]
+        and again[2] != first[2]
+        and again[4] != first[4]
+        and differ(picture_again, picture)
+        and not panel.marked()
+    )
     other = panel.root.locator(".cursive-offer").nth(1).locator("button").nth(2)
     other.focus()
-    notebook.keyboard.press("Enter")                                             # by keyboard, as any button
-    notebook.wait_for_function("document.querySelectorAll('.cursive-offer')[1].querySelectorAll('button')[2].getAttribute('aria-pressed') === 'true'")
+    notebook.keyboard.press("Enter")  # by keyboard, as any button
+    notebook.wait_for_function(
+        "document.querySelectorAll('.cursive-offer')[1].querySelectorAll('button')[2].getAttribute('aria-pressed') === 'true'"
+    )
     assert panel.ink()[4] not in (first[4], again[4])
     for expected in again, first:
         panel.press("Undo")
-        notebook.wait_for_function("expected => JSON.stringify([...document.querySelectorAll('.cursive-word path')].map(p => p.getAttribute('d'))) === JSON.stringify(expected)", arg=expected)
+        notebook.wait_for_function(
+            "expected => JSON.stringify([...document.querySelectorAll('.cursive-word path')].map(p => p.getAttribute('d'))) === JSON.stringify(expected)",
+            arg=expected,
+        )
     assert panel.marked() == [2, 4]
     panel.word(4).focus()
     notebook.keyboard.press("Space")
@@ -123,9 +215,14 @@ def test_type_write_click_respell_undo_export(notebook, lab):
     panel.field("named").fill("achilles")
     panel.press("Save")
     panel.says("Saved achilles.anim.svg.")
-    with notebook.expect_download() as download: panel.root.locator("a[download]").click()
-    saved = (lab[1]/"achilles.anim.svg").read_bytes()
-    assert download.value.suggested_filename == "achilles.anim.svg" and open(download.value.path(), "rb").read() == saved and b"<title>Sing, O goddess, the anger of Achilles</title>" in saved
+    with notebook.expect_download() as download:
+        panel.root.locator("a[download]").click()
+    saved = (lab[1] / "achilles.anim.svg").read_bytes()
+    assert (
+        download.value.suggested_filename == "achilles.anim.svg"
+        and open(download.value.path(), "rb").read() == saved
+        and b"<title>Sing, O goddess, the anger of Achilles</title>" in saved
+    )
 
 
 def test_trouble_progress_stop_and_the_dark_theme(notebook):
@@ -135,27 +232,37 @@ def test_trouble_progress_stop_and_the_dark_theme(notebook):
     panel.press("Write")
     panel.says("The model cannot write '€'")
     assert panel.ink() == before
-    panel.root.locator("textarea").fill("many a brave soul did it send hurrying down to Hades, "*200)
+    panel.root.locator("textarea").fill("many a brave soul did it send hurrying down to Hades, " * 200)
     panel.press("Write")
     panel.says("of 2200 words")
-    panel.word(3).wait_for()                                                     # the page grows
+    panel.word(3).wait_for()  # the page grows
     panel.press("Stop")
     panel.says("Stopped:")
     assert 16 <= len(panel.ink()) < 2200 and panel.root.locator("button:text-is('Write')").is_enabled()
     panel.field("words").fill("[1, 3]")
     panel.field("words").press("Enter")
-    notebook.wait_for_function("document.querySelector('.cursive-word[data-index=\"3\"]').getAttribute('aria-pressed') === 'true'")
+    notebook.wait_for_function(
+        "document.querySelector('.cursive-word[data-index=\"3\"]').getAttribute('aria-pressed') === 'true'"
+    )
     style = lambda node, name: node.evaluate("(node, name) => getComputedStyle(node)[name]", name)
-    assert style(panel.root.locator(".cursive-paper"), "backgroundColor") == PAPER and style(panel.word(0).locator("path"), "stroke") == "rgb(31, 58, 147)"
+    assert (
+        style(panel.root.locator(".cursive-paper"), "backgroundColor") == PAPER
+        and style(panel.word(0).locator("path"), "stroke") == "rgb(31, 58, 147)"
+    )
     assert style(notebook.locator("body"), "backgroundColor") not in (PAPER, "rgb(255, 255, 255)")
     assert panel.word(3).get_attribute("aria-label") == "3 soul"
     panel.word(5).hover()
-    assert style(panel.word(5).locator("text"), "visibility") == "visible" and style(panel.word(6).locator("text"), "visibility") == "hidden"
+    assert (
+        style(panel.word(5).locator("text"), "visibility") == "visible"
+        and style(panel.word(6).locator("text"), "visibility") == "hidden"
+    )
 
 
 def test_plain_buttons_do_the_same(notebook):
     panel = Panel(notebook, 1)
-    picture = lambda: panel.root.locator("svg[aria-label='many a brave soul'] path").evaluate_all("paths => paths.map(p => p.getAttribute('d'))")
+    picture = lambda: panel.root.locator("svg[aria-label='many a brave soul'] path").evaluate_all(
+        "paths => paths.map(p => p.getAttribute('d'))"
+    )
     panel.press("Write")
     panel.says("4 words.")
     first = picture()

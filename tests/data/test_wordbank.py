@@ -1,4 +1,5 @@
 """Prompts: what the settings say happens as often as they say, what is to be covered is covered, and files are whole."""
+
 import json
 import math
 import string
@@ -8,13 +9,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cursivetransformer.config import ALPHABET, CursiveError
-from cursivetransformer.data.wordbank import LETTERS, Prompts, cover, describe, length_weights, little_words, make_words, parts, save_words, words_of_text
+from cursivetransformer.data.wordbank import (
+    LETTERS,
+    Prompts,
+    cover,
+    describe,
+    length_weights,
+    little_words,
+    make_words,
+    parts,
+    save_words,
+    words_of_text,
+)
 
 N = 1500
 SHARE = st.floats(0, 1)
-SETTINGS = st.builds(Prompts, min_length=st.integers(2, 5), max_length=st.integers(5, 12), length_slope=SHARE, uppercase_prob=SHARE, capitalize_prob=SHARE, digit_word_prob=SHARE,
-                     digit_max_length=st.integers(1, 6), digit_decimal_prob=SHARE, quote_prob=SHARE, parenthesis_prob=SHARE, sentence_flow_prob=SHARE,
-                     punctuation_probs=st.tuples(SHARE, SHARE, SHARE, SHARE))
+SETTINGS = st.builds(
+    Prompts,
+    min_length=st.integers(2, 5),
+    max_length=st.integers(5, 12),
+    length_slope=SHARE,
+    uppercase_prob=SHARE,
+    capitalize_prob=SHARE,
+    digit_word_prob=SHARE,
+    digit_max_length=st.integers(1, 6),
+    digit_decimal_prob=SHARE,
+    quote_prob=SHARE,
+    parenthesis_prob=SHARE,
+    sentence_flow_prob=SHARE,
+    punctuation_probs=st.tuples(SHARE, SHARE, SHARE, SHARE),
+)
 
 
 def about(count, n, p):
@@ -26,43 +50,87 @@ def about(count, n, p):
 @given(SETTINGS, st.integers(0, 10**6))
 def test_what_settings_say_happens_as_often_as_they_say(p, seed):
     words = make_words(N, p, seed)
-    assert len(words) == N and words == make_words(N, p, seed) and set("".join(words)) <= set(ALPHABET.strip()) and all(words)
+    assert (
+        len(words) == N
+        and words == make_words(N, p, seed)
+        and set("".join(words)) <= set(ALPHABET.strip())
+        and all(words)
+    )
     numbers = [w for w in words if any(c.isdigit() for c in w)]
     letters = ["".join(c for c in w if c.isalpha()) for w in words if not any(c.isdigit() for c in w)]
     about(len(numbers), N, p.digit_word_prob)
     assert all(len([c for c in w if c.isdigit()]) <= p.digit_max_length for w in numbers)
     assert all(p.min_length <= len(w) <= p.max_length for w in letters)
     about(sum(w.isupper() for w in letters), len(letters), p.uppercase_prob)
-    about(sum(w[0].isupper() and w[1:].islower() for w in letters), len(letters), (1 - p.uppercase_prob) * p.capitalize_prob)
+    about(
+        sum(w[0].isupper() and w[1:].islower() for w in letters),
+        len(letters),
+        (1 - p.uppercase_prob) * p.capitalize_prob,
+    )
     about(sum('"' in w or "'" in w for w in words), N, p.quote_prob)
     about(sum("(" in w or ")" in w for w in words), N, p.parenthesis_prob)
     none, flow = 1.0, p.sentence_flow_prob
     for mark, q in zip(p.punctuations, p.punctuation_probs):
-        if mark != ".": about(sum(w.endswith(mark) for w in words), N, flow * none * q)
+        if mark != ".":
+            about(sum(w.endswith(mark) for w in words), N, flow * none * q)
         none *= 1 - q
     total = sum(length_weights(p).values())
-    for n, weight in length_weights(p).items(): about(sum(len(w) == n for w in letters), len(letters), weight / total)
+    for n, weight in length_weights(p).items():
+        about(sum(len(w) == n for w in letters), len(letters), weight / total)
 
 
 def test_decimals_and_full_stops_are_as_often_as_they_should_be():
-    p = Prompts(digit_word_prob=1.0, digit_decimal_prob=0.3, quote_prob=0.0, parenthesis_prob=0.0, sentence_flow_prob=0.0)
+    p = Prompts(
+        digit_word_prob=1.0,
+        digit_decimal_prob=0.3,
+        quote_prob=0.0,
+        parenthesis_prob=0.0,
+        sentence_flow_prob=0.0,
+    )
     about(sum("." in w for w in make_words(5000, p)), 5000, 0.3)
-    p = Prompts(digit_word_prob=0.0, quote_prob=0.0, parenthesis_prob=0.0, sentence_flow_prob=0.8, punctuation_probs=(0.05,) * 4)
+    p = Prompts(
+        digit_word_prob=0.0,
+        quote_prob=0.0,
+        parenthesis_prob=0.0,
+        sentence_flow_prob=0.8,
+        punctuation_probs=(0.05,) * 4,
+    )
     about(sum(w.endswith(".") for w in make_words(5000, p)), 5000, 0.8 * 0.95 * 0.05)
-    p = Prompts(digit_word_prob=0.0, quote_prob=1.0, parenthesis_prob=0.0, sentence_flow_prob=0.0, min_length=4)
+    p = Prompts(
+        digit_word_prob=0.0, quote_prob=1.0, parenthesis_prob=0.0, sentence_flow_prob=0.0, min_length=4
+    )
     about(sum("'" in w[1:-1] for w in make_words(5000, p)), 5000, 0.25)
 
 
 def test_letters_are_as_frequent_as_their_table_says():
-    text = "".join(make_words(8000, Prompts(digit_word_prob=0.0, sentence_flow_prob=0.0, quote_prob=0.0, parenthesis_prob=0.0), 5)).lower()
-    for letter, weight in LETTERS.items(): about(text.count(letter), len(text), weight / sum(LETTERS.values()))
-    assert set(LETTERS) == set(string.ascii_lowercase) and max(LETTERS.values()) / min(LETTERS.values()) == 1.5
+    text = "".join(
+        make_words(
+            8000,
+            Prompts(digit_word_prob=0.0, sentence_flow_prob=0.0, quote_prob=0.0, parenthesis_prob=0.0),
+            5,
+        )
+    ).lower()
+    for letter, weight in LETTERS.items():
+        about(text.count(letter), len(text), weight / sum(LETTERS.values()))
+    assert (
+        set(LETTERS) == set(string.ascii_lowercase) and max(LETTERS.values()) / min(LETTERS.values()) == 1.5
+    )
 
 
-@pytest.mark.parametrize("wrong, says", [(dict(uppercase_prob=1.5), "uppercase_prob lies between"), (dict(min_length=9, max_length=3), "min_length"), (dict(quote_prob=float("nan")), "quote_prob"),
-                                         (dict(punctuation_probs=(0.1,)), "one for each"), (dict(punctuations=";.?!"), "';'"), (dict(punctuation_probs=(0.1, 2, 0, 0)), "between 0 and 1")])
+@pytest.mark.parametrize(
+    "wrong, says",
+    [
+        (dict(uppercase_prob=1.5), "uppercase_prob lies between"),
+        (dict(min_length=9, max_length=3), "min_length"),
+        (dict(quote_prob=float("nan")), "quote_prob"),
+        (dict(punctuation_probs=(0.1,)), "one for each"),
+        (dict(punctuations=";.?!"), "';'"),
+        (dict(punctuation_probs=(0.1, 2, 0, 0)), "between 0 and 1"),
+    ],
+)
 def test_settings_that_make_no_words_say_why(wrong, says):
-    with pytest.raises(CursiveError, match=says): Prompts(**wrong)
+    with pytest.raises(CursiveError, match=says):
+        Prompts(**wrong)
 
 
 WORD = st.text(ALPHABET.strip(), min_size=1, max_size=12)
@@ -76,17 +144,24 @@ def test_a_cover_holds_everything_and_no_word_for_nothing(words):
     assert set().union(*map(parts, chosen)) == set().union(*map(parts, words))
     held = set()
     for w in chosen:
-        best = max((sum(len(p) == 1 for p in parts(x) - held), sum(len(p) == 2 for p in parts(x) - held)) for x in words)
+        best = max(
+            (sum(len(p) == 1 for p in parts(x) - held), sum(len(p) == 2 for p in parts(x) - held))
+            for x in words
+        )
         new = parts(w) - held
-        assert new and (sum(len(p) == 1 for p in new), sum(len(p) == 2 for p in new)) == best      # greedy, as it says
+        assert (
+            new and (sum(len(p) == 1 for p in new), sum(len(p) == 2 for p in new)) == best
+        )  # greedy, as it says
         held |= new
 
 
 def test_made_up_words_cover_all_characters_and_pairs_with_few():
     chosen = cover(make_words(20_000))
-    assert set("".join(chosen)) == set(ALPHABET.strip()) and {p for w in chosen for p in parts(w) if len(p) == 2} == {a + b for a in string.ascii_lowercase for b in string.ascii_lowercase}
-    assert len(chosen) < 140                                                     # 676 pairs, and at most nine in a word of ten letters
-    assert set("".join(chosen[:20])) == set(ALPHABET.strip())                    # characters come first
+    assert set("".join(chosen)) == set(ALPHABET.strip()) and {
+        p for w in chosen for p in parts(w) if len(p) == 2
+    } == {a + b for a in string.ascii_lowercase for b in string.ascii_lowercase}
+    assert len(chosen) < 140  # 676 pairs, and at most nine in a word of ten letters
+    assert set("".join(chosen[:20])) == set(ALPHABET.strip())  # characters come first
 
 
 @given(st.integers(0, 1500), st.integers(0, 10**6))
@@ -105,39 +180,75 @@ def test_little_words_are_balanced(n, seed):
 @settings(deadline=None)
 @pytest.mark.filterwarnings("ignore")
 def test_words_of_any_text_can_be_written(text):
-    try: words = words_of_text(text)
-    except CursiveError: return
-    assert len(set(words)) == len(words) and set("".join(words)) <= set(ALPHABET.strip()) and all(0 < len(w) <= 50 for w in words)
+    try:
+        words = words_of_text(text)
+    except CursiveError:
+        return
+    assert (
+        len(set(words)) == len(words)
+        and set("".join(words)) <= set(ALPHABET.strip())
+        and all(0 < len(w) <= 50 for w in words)
+    )
 
 
 def test_words_of_a_text_come_once_and_in_order():
-    with pytest.warns(UserWarning, match="1 different words"): words = words_of_text("The “well-known” café, the 5€ café,\nthe end.")
+    with pytest.warns(UserWarning, match="1 different words"):
+        words = words_of_text("The “well-known” café, the 5€ café,\nthe end.")
     assert words == ["The", '"well', 'known"', "cafe,", "the", "end."]
-    with pytest.raises(CursiveError, match="no word"): words_of_text("€ €")
+    with pytest.raises(CursiveError, match="no word"):
+        words_of_text("€ €")
 
 
 def test_files_and_what_is_said_about_them(tmp_path):
     words = ["Quick", 'b"', "it's", "Quick"]
     assert json.loads(save_words(words, tmp_path / "a.json").read_text()) == words
     assert save_words(words, tmp_path / "a.TXT").read_text().splitlines() == words
-    with pytest.raises(CursiveError, match="csv"): save_words(words, tmp_path / "a.csv")
+    with pytest.raises(CursiveError, match="csv"):
+        save_words(words, tmp_path / "a.csv")
     said = describe(words, 2)
-    assert "4 words, 3 different" in said and "16 characters" in said and "i      3  18.8%" in said and said.splitlines()[1] == 'Quick b"' and said.splitlines()[-1].startswith("4 of 676")
+    assert (
+        "4 words, 3 different" in said
+        and "16 characters" in said
+        and "i      3  18.8%" in said
+        and said.splitlines()[1] == 'Quick b"'
+        and said.splitlines()[-1].startswith("4 of 676")
+    )
 
 
 def test_the_command(cursive, tmp_path):
-    done = cursive("wordbank", "--num_examples", 40, "--uppercase_prob", 1, "--digit_word_prob", 0, "-o", "a.json")
+    done = cursive(
+        "wordbank", "--num_examples", 40, "--uppercase_prob", 1, "--digit_word_prob", 0, "-o", "a.json"
+    )
     words = json.loads((tmp_path / "a.json").read_text())
-    assert done.returncode == 0 and len(words) == 40 and all(w.upper() == w for w in words) and "40 words" in done.stdout
+    assert (
+        done.returncode == 0
+        and len(words) == 40
+        and all(w.upper() == w for w in words)
+        and "40 words" in done.stdout
+    )
     (tmp_path / "t.txt").write_text("the cat sat on the mat at the end")
     assert cursive("wordbank", "--text", "t.txt", "--cover", "-o", "b.txt").returncode == 0
     words = (tmp_path / "b.txt").read_text().split()
     assert set(words) < set("the cat sat on mat at end".split()) and set("".join(words)) == set("thecatsonmd")
     done = cursive("wordbank", "--little", "--num_examples", 26, "-o", "c.json")
-    assert sorted(w[0] for w in json.loads((tmp_path / "c.json").read_text())) == sorted(string.ascii_lowercase)
-    for args, says in ((["--little", "--text", "t.txt"], "one of them"), (["--little", "--quote_prob", "1"], "quote_prob"), (["--num_examples", "0"], "at least 1"), (["-o", "a.csv"], "a.csv"),
-                       (["--text", "no.txt"], "no.txt"), (["--quote_prob", "2"], "quote_prob"), (["--uper", "2"], "uper")):
+    assert sorted(w[0] for w in json.loads((tmp_path / "c.json").read_text())) == sorted(
+        string.ascii_lowercase
+    )
+    for args, says in (
+        (["--little", "--text", "t.txt"], "one of them"),
+        (["--little", "--quote_prob", "1"], "quote_prob"),
+        (["--num_examples", "0"], "at least 1"),
+        (["-o", "a.csv"], "a.csv"),
+        (["--text", "no.txt"], "no.txt"),
+        (["--quote_prob", "2"], "quote_prob"),
+        (["--uper", "2"], "uper"),
+    ):
         done = cursive("wordbank", *args)
-        assert done.returncode == 2 and says in done.stderr.strip().splitlines()[-1] and "Traceback" not in done.stderr and not done.stdout
+        assert (
+            done.returncode == 2
+            and says in done.stderr.strip().splitlines()[-1]
+            and "Traceback" not in done.stderr
+            and not done.stdout
+        )
     assert cursive("wordbank", "--help").stdout.count("--") > 17
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "b.txt", "c.json", "t.txt"]

@@ -3,7 +3,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cursivetransformer.ink.points import LINE_START, PIXEL, STRIDE, Augmentation, Word, baseline, deslant, downsample, offsets_to_strokes, rerecord, resample, rotate, scale, shear, slant, steps, strokes, strokes_to_offsets
+from cursivetransformer.ink.points import (
+    LINE_START,
+    PIXEL,
+    STRIDE,
+    Augmentation,
+    Word,
+    baseline,
+    deslant,
+    downsample,
+    offsets_to_strokes,
+    rerecord,
+    resample,
+    rotate,
+    scale,
+    shear,
+    slant,
+    steps,
+    strokes,
+    strokes_to_offsets,
+)
 
 
 @st.composite
@@ -22,10 +41,17 @@ def inks(draw, most=40):
 def plain_downsample(points, fraction):
     "Stroke by stroke, as one would first write it."
     out, stroke = [], []
+
     def flush():
-        if stroke: out.extend(stroke[i] for i in np.linspace(0, len(stroke) - 1, max(2, int(len(stroke) * (1 - fraction))), dtype=int))
+        if stroke:
+            out.extend(
+                stroke[i]
+                for i in np.linspace(0, len(stroke) - 1, max(2, int(len(stroke) * (1 - fraction))), dtype=int)
+            )
+
     for p in points:
-        if p[2] == 1: stroke.append(p)
+        if p[2] == 1:
+            stroke.append(p)
         else:
             flush()
             out.append(p)
@@ -43,14 +69,19 @@ def test_downsample_equals_the_plain_loop(points, fraction):
 def test_dropping_keeps_both_ends_of_every_stroke(points, fraction, seed):
     less = downsample(points, fraction, 0.5, np.random.default_rng(seed))
     assert len(strokes(less)) == len(strokes(points))
-    for a, b in zip(strokes(points), strokes(less)): np.testing.assert_array_equal(a[[0, -1]], b[[0, -1]])
+    for a, b in zip(strokes(points), strokes(less)):
+        np.testing.assert_array_equal(a[[0, -1]], b[[0, -1]])
 
 
 @given(inks())
 def test_offsets_there_and_back(points):
-    np.testing.assert_allclose(offsets_to_strokes(strokes_to_offsets(points)), points - points[0] * [1, 1, 0], atol=1e-9)
+    np.testing.assert_allclose(
+        offsets_to_strokes(strokes_to_offsets(points)), points - points[0] * [1, 1, 0], atol=1e-9
+    )
     placed = offsets_to_strokes(strokes_to_offsets(points, LINE_START))
-    np.testing.assert_allclose(placed, points - [points[:, 0].min(), 0, 0], atol=1e-9)   # left edge at 0, height above the line kept
+    np.testing.assert_allclose(
+        placed, points - [points[:, 0].min(), 0, 0], atol=1e-9
+    )  # left edge at 0, height above the line kept
 
 
 @given(inks(), inks())
@@ -62,8 +93,11 @@ def test_words_touch_without_overlap(first, second):
 
 @given(inks(), st.floats(-0.5, 0.5), st.floats(0.5, 2), st.floats(-10, 10))
 def test_transformations_can_be_undone(points, amount, factor, degrees):
-    for there, back in ((shear(points, amount), lambda p: shear(p, -amount)), (scale(points, factor, 1 / factor), lambda p: scale(p, 1 / factor, factor)),
-                        (rotate(points, degrees), lambda p: rotate(p, -degrees))):
+    for there, back in (
+        (shear(points, amount), lambda p: shear(p, -amount)),
+        (scale(points, factor, 1 / factor), lambda p: scale(p, 1 / factor, factor)),
+        (rotate(points, degrees), lambda p: rotate(p, -degrees)),
+    ):
         np.testing.assert_array_equal(there[:, 2], points[:, 2])
         np.testing.assert_allclose(back(there), points, atol=1e-9)
 
@@ -72,7 +106,9 @@ def test_augmentation_depends_on_its_generator_alone():
     points = np.c_[np.random.default_rng(0).normal(size=(50, 2)), np.ones(50)]
     np.random.seed(1)
     before = np.random.get_state()[1].copy()
-    make = lambda: Augmentation.draw(np.random.default_rng(3).random(5), 0.65, 0.1)(Word("a", points), np.random.default_rng(4))
+    make = lambda: Augmentation.draw(np.random.default_rng(3).random(5), 0.65, 0.1)(
+        Word("a", points), np.random.default_rng(4)
+    )
     np.testing.assert_array_equal(make(), make())
     np.testing.assert_array_equal(np.random.get_state()[1], before)
 
@@ -88,22 +124,30 @@ def test_resampled_points_are_evenly_spaced(points, spacing):
 
 def test_slant_and_baseline_of_real_words(shared):
     from cursivetransformer.data.banks import load_bank
+
     words = load_bank(str(shared / "data/easybank.json.zip")).words[:200]
     for w in words:
         assert slant(shear(w.points, -0.3)) == pytest.approx(slant(w.points) + 0.3)
         assert slant(deslant(w.points, 0.2)) == pytest.approx(0.2)
     assert -0.4 < np.mean([slant(w.points) for w in words]) < 0.4
     assert slant(np.array([[0, 0, 1], [1, 0, 1], [1, 0, 0]])) is None
-    assert abs(np.median([baseline(w.points) for w in words])) < 0.04  # the collection page rules the line at 0
+    assert (
+        abs(np.median([baseline(w.points) for w in words])) < 0.04
+    )  # the collection page rules the line at 0
 
 
 def test_bad_spacing_is_refused():
-    with pytest.raises(ValueError, match="positive"): resample(np.zeros((2, 3)), 0)
+    with pytest.raises(ValueError, match="positive"):
+        resample(np.zeros((2, 3)), 0)
 
 
 def test_half_of_the_samples_are_not_turned():
     degrees = Augmentation.draw(np.random.default_rng(0).random((4000, 5)), 0.65, 0.1).degrees
-    assert (degrees == 0).mean() == pytest.approx(0.5, abs=0.03) and -0.5 <= degrees.min() < -0.47 and 0.47 < degrees.max() <= 0.5
+    assert (
+        (degrees == 0).mean() == pytest.approx(0.5, abs=0.03)
+        and -0.5 <= degrees.min() < -0.47
+        and 0.47 < degrees.max() <= 0.5
+    )
 
 
 @settings(deadline=None, max_examples=50)
@@ -115,14 +159,15 @@ def test_ink_recorded_again_is_the_same_line_on_pixels(points):
     for s, a in zip(strokes(points), strokes(again)):
         np.testing.assert_allclose(a[[0, -1], :2], s[[0, -1], :2], atol=PIXEL / 2 + 1e-9)
         far = np.abs(np.diff(a[:, :2], axis=0)).max(1) / PIXEL
-        np.testing.assert_allclose(far[:-1], STRIDE, atol=1e-6)       # the last point is wherever the stroke ended
+        np.testing.assert_allclose(far[:-1], STRIDE, atol=1e-6)  # the last point is wherever the stroke ended
         fine = resample(np.c_[s, np.ones(len(s))], PIXEL / 2)[:, :2]
         away = np.sqrt(((a[:, None, :2] - fine[None]) ** 2).sum(-1)).min(1)
-        assert away.max() <= PIXEL                                    # half a pixel each way, and what `fine` leaves out
+        assert away.max() <= PIXEL  # half a pixel each way, and what `fine` leaves out
 
 
 def test_the_published_banks_are_recorded_as_we_record(shared):
     from cursivetransformer.data.banks import load_bank
+
     words = load_bank(str(shared / "data/bigbank_3325.json.zip")).words[:50]
     points = [np.abs(steps(w.points)).max(1) / PIXEL for w in words]
     assert np.mean(np.abs(np.concatenate(points) - STRIDE) < 0.2) > 0.9

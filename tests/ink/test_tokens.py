@@ -11,33 +11,61 @@ from cursivetransformer.config import ALPHABET, ConfigError, CursiveError
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.data.dataset import prepare
 from cursivetransformer.ink.points import downsample, offsets_to_strokes
-from cursivetransformer.ink.tokens import RADIUS_EDGES, THETA_EDGES, UNIT_CELLS, CartesianTokenizer, CharTokenizer, PolarTokenizer, fold, stroke_tokenizer
+from cursivetransformer.ink.tokens import (
+    RADIUS_EDGES,
+    THETA_EDGES,
+    UNIT_CELLS,
+    CartesianTokenizer,
+    CharTokenizer,
+    PolarTokenizer,
+    fold,
+    stroke_tokenizer,
+)
 
 BOTH = PolarTokenizer(), CartesianTokenizer()
-offsets = st.integers(1, 30).flatmap(lambda n: st.tuples(
-    arrays(float, n, elements=st.floats(0, 0.9)), arrays(float, n, elements=st.floats(-np.pi, np.pi)),
-    arrays(float, n, elements=st.sampled_from([0.0, 1.0])))).map(np.column_stack)
+offsets = (
+    st.integers(1, 30)
+    .flatmap(
+        lambda n: st.tuples(
+            arrays(float, n, elements=st.floats(0, 0.9)),
+            arrays(float, n, elements=st.floats(-np.pi, np.pi)),
+            arrays(float, n, elements=st.sampled_from([0.0, 1.0])),
+        )
+    )
+    .map(np.column_stack)
+)
 
 
-def fixture(shared): return json.loads((shared / "fixtures/polar_tokens.json").read_text())
+def fixture(shared):
+    return json.loads((shared / "fixtures/polar_tokens.json").read_text())
 
 
 @pytest.mark.parametrize("case", range(5))
 def test_tokens_are_those_of_the_original(shared, case):
     case = fixture(shared)["cases"][case]
     polar = PolarTokenizer()
-    words = [downsample(load_bank(str(shared / f"data/{name}.json.zip")).words[i].points, case["downsample"]) for name, i in case["source"]]
+    words = [
+        downsample(load_bank(str(shared / f"data/{name}.json.zip")).words[i].points, case["downsample"])
+        for name, i in case["source"]
+    ]
     tokens = polar.join(prepare(words, polar, start=False))
     assert tokens.tolist() == case["tokens"]
     ids = CharTokenizer().encode(case["text"]).tolist()
     assert ids + [0] * (50 - len(ids)) == case["context"]
     for word, points in zip(polar.split(tokens), case["decoded_points"], strict=True):
-        np.testing.assert_allclose(offsets_to_strokes(polar.decode(word, centre=False)).round(6), points, atol=1.5e-6)
+        np.testing.assert_allclose(
+            offsets_to_strokes(polar.decode(word, centre=False)).round(6), points, atol=1.5e-6
+        )
 
 
 def test_special_tokens_are_those_of_the_original(shared):
     f = fixture(shared)
-    assert [PolarTokenizer().vocab_size, PolarTokenizer().PAD, PolarTokenizer().END, PolarTokenizer().WORD] == [f[k] for k in ("vocab_size", "pad", "end", "word")]
+    assert [
+        PolarTokenizer().vocab_size,
+        PolarTokenizer().PAD,
+        PolarTokenizer().END,
+        PolarTokenizer().WORD,
+    ] == [f[k] for k in ("vocab_size", "pad", "end", "word")]
 
 
 @given(offsets)
@@ -45,7 +73,7 @@ def test_polar_is_off_by_half_a_bin_at_most(o):
     polar = PolarTokenizer()
     back = polar.decode(polar.encode(o))
     bin_width = np.append(np.diff(RADIUS_EDGES), 0)[np.digitize(o[:, 0], RADIUS_EDGES) - 1]
-    smallest = o[:, 0] < RADIUS_EDGES[1]                          # decodes to 0: the step of no length
+    smallest = o[:, 0] < RADIUS_EDGES[1]  # decodes to 0: the step of no length
     assert (np.abs(back[:, 0] - o[:, 0]) <= np.where(smallest, RADIUS_EDGES[1], bin_width / 2) + 1e-12).all()
     assert (np.abs(back[:, 1] - o[:, 1]) <= np.diff(THETA_EDGES)[0] / 2 + 1e-12).all()
     np.testing.assert_array_equal(back[:, 2], o[:, 2])
@@ -73,8 +101,11 @@ def test_any_integers_decode(tokenizer, tokens, centre):
 @given(words=st.lists(offsets, min_size=1, max_size=4))
 def test_words_come_apart_as_they_were_joined(tokenizer, words):
     tokens = [tokenizer.encode(w) for w in words]
-    stream = np.concatenate([[tokenizer.END], tokenizer.join(tokens), [tokenizer.END, tokenizer.PAD, tokenizer.PAD]])
-    for a, b in zip(tokens, tokenizer.split(stream), strict=True): np.testing.assert_array_equal(a, b)
+    stream = np.concatenate(
+        [[tokenizer.END], tokenizer.join(tokens), [tokenizer.END, tokenizer.PAD, tokenizer.PAD]]
+    )
+    for a, b in zip(tokens, tokenizer.split(stream), strict=True):
+        np.testing.assert_array_equal(a, b)
     assert stream.max() < tokenizer.vocab_size and len({tokenizer.PAD, tokenizer.END, tokenizer.WORD}) == 3
 
 
@@ -85,9 +116,17 @@ def test_specs_make_the_same_tokenizer(tokenizer):
     assert [len(e) for e in tokenizer.spec()["edges"]] == [len(e) for e in tokenizer.edges]
     other_machine = [np.nextafter(e, 9).tolist() for e in tokenizer.edges]
     assert type(stroke_tokenizer({**tokenizer.spec(), "edges": other_machine})) is type(tokenizer)
-    for change in {"vocab_size": 999}, {"edges": []}, {"edges": 3}, {"edges": [["x"]]}, {"edges": [(e + 1e-6).tolist() for e in tokenizer.edges]}:
-        with pytest.raises(ConfigError, match="not the one"): stroke_tokenizer({**tokenizer.spec(), **change})
-    with pytest.raises(ConfigError, match="polar, cartesian"): stroke_tokenizer("hex")
+    for change in (
+        {"vocab_size": 999},
+        {"edges": []},
+        {"edges": 3},
+        {"edges": [["x"]]},
+        {"edges": [(e + 1e-6).tolist() for e in tokenizer.edges]},
+    ):
+        with pytest.raises(ConfigError, match="not the one"):
+            stroke_tokenizer({**tokenizer.spec(), **change})
+    with pytest.raises(ConfigError, match="polar, cartesian"):
+        stroke_tokenizer("hex")
 
 
 @given(st.text(ALPHABET, max_size=50))
@@ -97,23 +136,30 @@ def test_characters_there_and_back(text):
 
 
 def test_folding_says_once_what_it_changed():
-    with pytest.warns(UserWarning, match="é as e") as notices: assert fold("café “Zoë’s” naïve") == 'cafe "Zoe\'s" naive'
+    with pytest.warns(UserWarning, match="é as e") as notices:
+        assert fold("café “Zoë’s” naïve") == 'cafe "Zoe\'s" naive'
     assert len(notices) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert fold("plain text, no notice.") == "plain text, no notice."
-    with pytest.warns(UserWarning): assert fold("well-known — so") == "well known   so"
+    with pytest.warns(UserWarning):
+        assert fold("well-known — so") == "well known   so"
 
 
 @given(st.text(max_size=30))
 def test_folding_ends_in_the_alphabet_or_names_what_it_cannot(text):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try: assert set(fold(text)) <= {*ALPHABET, "\n"}
-        except CursiveError as e: assert any(repr(c) in str(e) for c in text)
+        try:
+            assert set(fold(text)) <= {*ALPHABET, "\n"}
+        except CursiveError as e:
+            assert any(repr(c) in str(e) for c in text)
 
 
 def test_unknown_characters_are_named():
-    with pytest.raises(CursiveError, match="'€', '漢'"): fold("5 € 漢 €")
-    with pytest.raises(CursiveError, match="fold"): CharTokenizer().encode("é")
-    with pytest.raises(ConfigError, match="twice"): CharTokenizer("aa")
+    with pytest.raises(CursiveError, match="'€', '漢'"):
+        fold("5 € 漢 €")
+    with pytest.raises(CursiveError, match="fold"):
+        CharTokenizer().encode("é")
+    with pytest.raises(ConfigError, match="twice"):
+        CharTokenizer("aa")

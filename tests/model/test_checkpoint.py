@@ -7,8 +7,18 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cursivetransformer.model.checkpoint import CheckpointError, load_checkpoint, load_model, load_original, load_state, pick_device, read_safetensors, save_model, save_state
 from cursivetransformer.config import ConfigError, preset
+from cursivetransformer.model.checkpoint import (
+    CheckpointError,
+    load_checkpoint,
+    load_model,
+    load_original,
+    load_state,
+    pick_device,
+    read_safetensors,
+    save_model,
+    save_state,
+)
 from cursivetransformer.model.transformer import Transformer
 
 
@@ -19,7 +29,12 @@ def saved(tiny, tmp_path_factory):
 
 def test_there_and_back(tiny, saved):
     again, header = load_model(saved)
-    assert again.config == tiny.config and (header["step"], header["loss"], header["format"], header["version"]) == ("5", "1.5", "cursivetransformer", "2")
+    assert again.config == tiny.config and (
+        header["step"],
+        header["loss"],
+        header["format"],
+        header["version"],
+    ) == ("5", "1.5", "cursivetransformer", "2")
     assert all(torch.equal(a, b) for a, b in zip(tiny.state_dict().values(), again.state_dict().values()))
     assert torch.equal(load_checkpoint(saved, "cpu").lm_head.weight, tiny.lm_head.weight)
 
@@ -30,53 +45,93 @@ def test_a_flipped_bit_is_always_noticed(tiny, saved, tmp_path, place, bit):
     data = bytearray(saved.read_bytes())
     data[int(place * len(data))] ^= 1 << bit
     (tmp_path / "f.safetensors").write_bytes(data)
-    with pytest.raises(CheckpointError, match="f.safetensors"): load_model(tmp_path / "f.safetensors")
+    with pytest.raises(CheckpointError, match="f.safetensors"):
+        load_model(tmp_path / "f.safetensors")
 
 
 @pytest.mark.parametrize("cut", [0, 3, 8, 100, 5000, -1])
 def test_truncated_files(saved, tmp_path, cut):
     (tmp_path / "t.safetensors").write_bytes(saved.read_bytes()[:cut])
-    with pytest.raises(CheckpointError, match="damaged"): load_model(tmp_path / "t.safetensors")
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_model(tmp_path / "t.safetensors")
 
 
 def test_foreign_newer_and_missing(saved, tmp_path):
     from safetensors.torch import save_file
+
     save_file({"w": torch.zeros(2)}, tmp_path / "w.safetensors")
-    with pytest.raises(CheckpointError, match="something else"): load_model(tmp_path / "w.safetensors")
+    with pytest.raises(CheckpointError, match="something else"):
+        load_model(tmp_path / "w.safetensors")
     weights, header = read_safetensors(saved)
     save_file(weights, tmp_path / "n.safetensors", {**header, "version": "3"})
-    with pytest.raises(CheckpointError, match="version 3"): load_model(tmp_path / "n.safetensors")
+    with pytest.raises(CheckpointError, match="version 3"):
+        load_model(tmp_path / "n.safetensors")
+
     def signed(**changes):
         from cursivetransformer.model.checkpoint import digest
+
         changed = {**header, **changes}
         return {**changed, "sha256": digest(weights, changed)}
-    save_file(weights, tmp_path / "u.safetensors", signed(config=header["config"].replace("n_layer", "n_lair")))
-    with pytest.raises(CheckpointError, match="n_lair"): load_model(tmp_path / "u.safetensors")
-    save_file(weights, tmp_path / "s.safetensors", signed(config=header["config"].replace('"n_layer": 2', '"n_layer": 3')))
-    with pytest.raises(CheckpointError, match="does not describe"): load_model(tmp_path / "s.safetensors")
-    with pytest.raises(CheckpointError, match="There is no checkpoint"): load_checkpoint(tmp_path / "none.safetensors")
+
+    save_file(
+        weights, tmp_path / "u.safetensors", signed(config=header["config"].replace("n_layer", "n_lair"))
+    )
+    with pytest.raises(CheckpointError, match="n_lair"):
+        load_model(tmp_path / "u.safetensors")
+    save_file(
+        weights,
+        tmp_path / "s.safetensors",
+        signed(config=header["config"].replace('"n_layer": 2', '"n_layer": 3')),
+    )
+    with pytest.raises(CheckpointError, match="does not describe"):
+        load_model(tmp_path / "s.safetensors")
+    with pytest.raises(CheckpointError, match="There is no checkpoint"):
+        load_checkpoint(tmp_path / "none.safetensors")
 
 
 def test_models_of_the_first_version_load(tmp_path):
     from safetensors.torch import save_file
+
     from cursivetransformer.model.checkpoint import digest
+
     torch.manual_seed(0)
-    model = Transformer(preset("debug", vocab_size=525, block_size=64, context_vocab_size=72, context_block_size=50, end_mark=False, coverage=False, place=False, spell=0.0)).eval()
+    model = Transformer(
+        preset(
+            "debug",
+            vocab_size=525,
+            block_size=64,
+            context_vocab_size=72,
+            context_block_size=50,
+            end_mark=False,
+            coverage=False,
+            place=False,
+            spell=0.0,
+        )
+    ).eval()
     weights, header = read_safetensors(save_model(model, tmp_path / "new.safetensors"))
-    config = {k: v for k, v in json.loads(header["config"]).items() if k not in ("end_mark", "coverage", "place", "spell")}
+    config = {
+        k: v
+        for k, v in json.loads(header["config"]).items()
+        if k not in ("end_mark", "coverage", "place", "spell")
+    }
     header = {**header, "version": "1", "config": json.dumps(config)}
     save_file(weights, tmp_path / "old.safetensors", {**header, "sha256": digest(weights, header)})
     idx, context = torch.randint(0, 522, (2, 20)), torch.randint(1, 72, (2, 5))
-    with torch.no_grad(): assert torch.equal(load_checkpoint(tmp_path / "old.safetensors", "cpu")(idx, context)[0], model(idx, context)[0])
+    with torch.no_grad():
+        assert torch.equal(
+            load_checkpoint(tmp_path / "old.safetensors", "cpu")(idx, context)[0], model(idx, context)[0]
+        )
 
 
 def test_runs_of_an_earlier_version_are_refused(tmp_path):
     torch.save({"format": "cursivetransformer", "version": 1}, tmp_path / "state.pt")
-    with pytest.raises(CheckpointError, match="earlier version.*--local_checkpoint_path .*last.safetensors"): load_state(tmp_path / "state.pt")
+    with pytest.raises(CheckpointError, match="earlier version.*--local_checkpoint_path .*last.safetensors"):
+        load_state(tmp_path / "state.pt")
 
 
 class Evil:
-    def __reduce__(self): return os.system, ("touch pwned",)
+    def __reduce__(self):
+        return os.system, ("touch pwned",)
 
 
 def test_pickles_run_nothing(tmp_path, monkeypatch):
@@ -84,23 +139,33 @@ def test_pickles_run_nothing(tmp_path, monkeypatch):
     (tmp_path / "best_checkpoint.pt").write_bytes(pickle.dumps({"model_state_dict": Evil()}))
     torch.save({"model_state_dict": Evil()}, tmp_path / "zip.pt")
     for name in "best_checkpoint.pt", "zip.pt":
-        with pytest.raises(CheckpointError, match="more than weights"): load_original(name)
+        with pytest.raises(CheckpointError, match="more than weights"):
+            load_original(name)
     assert not (tmp_path / "pwned").exists()
 
 
-@pytest.mark.parametrize("content", [{}, {"model_state_dict": {"a": torch.zeros(1)}}, [1], {"model_state_dict": {}}], ids=str)
+@pytest.mark.parametrize(
+    "content", [{}, {"model_state_dict": {"a": torch.zeros(1)}}, [1], {"model_state_dict": {}}], ids=str
+)
 def test_other_pickles(tmp_path, content):
     torch.save(content, tmp_path / "x.pt")
-    with pytest.raises(CheckpointError, match="no checkpoint of the original|model_state_dict"): load_original(tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match="no checkpoint of the original|model_state_dict"):
+        load_original(tmp_path / "x.pt")
 
 
 def test_the_originals_checkpoint_loads_strictly(shared, tmp_path):
     model, _ = load_original(shared / "fixtures/upstream_checkpoint.pt")
-    assert (model.config.n_layer, model.config.block_size, model.config.positions, model.config.start_token) == (2, 256, "learned", False)
+    assert (
+        model.config.n_layer,
+        model.config.block_size,
+        model.config.positions,
+        model.config.start_token,
+    ) == (2, 256, "learned", False)
     c = torch.load(shared / "fixtures/upstream_checkpoint.pt", weights_only=True)
     del c["model_state_dict"]["transformer.ln_f.bias"]
     torch.save(c, tmp_path / "less.pt")
-    with pytest.raises(CheckpointError, match="ln_f.bias"): load_original(tmp_path / "less.pt")
+    with pytest.raises(CheckpointError, match="ln_f.bias"):
+        load_original(tmp_path / "less.pt")
 
 
 @pytest.mark.parametrize("place", [0.02, 0.3, 0.6, 0.9])
@@ -108,10 +173,12 @@ def test_flipped_pickles_are_noticed(shared, tmp_path, place):
     data = bytearray((shared / "fixtures/upstream_checkpoint.pt").read_bytes())
     data[int(place * len(data))] ^= 4
     (tmp_path / "f.pt").write_bytes(data)
-    with pytest.raises(CheckpointError, match="f.pt"): load_original(tmp_path / "f.pt")
+    with pytest.raises(CheckpointError, match="f.pt"):
+        load_original(tmp_path / "f.pt")
     for junk in b"\x80\x02.", b"", b"x":
         (tmp_path / "j.pt").write_bytes(junk)
-        with pytest.raises(CheckpointError, match="j.pt"): load_original(tmp_path / "j.pt")
+        with pytest.raises(CheckpointError, match="j.pt"):
+            load_original(tmp_path / "j.pt")
 
 
 def test_state_there_and_back(tiny, tmp_path):
@@ -119,26 +186,34 @@ def test_state_there_and_back(tiny, tmp_path):
     state = load_state(save_state(tmp_path / "state.pt", tiny, optimizer, 9, None))
     assert state["step"] == 9 and state["best_loss"] is None and len(state["model"]) == len(tiny.state_dict())
     torch.save({"step": 3}, tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match="not the state"): load_state(tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="not the state"):
+        load_state(tmp_path / "other.pt")
 
 
 def test_bundled_model(default, monkeypatch, tmp_path):
     from cursivetransformer.model import checkpoint
+
     assert checkpoint.DEFAULT.stat().st_size < 4e6 and default.config.start_token
     (tmp_path / "default.safetensors").write_bytes(checkpoint.DEFAULT.read_bytes()[:-1] + b"x")
     monkeypatch.setattr(checkpoint, "DEFAULT", tmp_path / "default.safetensors")
-    with pytest.raises(CheckpointError, match="install"): load_checkpoint()
+    with pytest.raises(CheckpointError, match="install"):
+        load_checkpoint()
 
 
 def test_devices_that_are_not_there():
     assert pick_device("cpu") == "cpu"
-    with pytest.raises(ConfigError, match="no device 'quantum'"): pick_device("quantum")
+    with pytest.raises(ConfigError, match="no device 'quantum'"):
+        pick_device("quantum")
 
 
 def test_a_failed_write_leaves_the_old_file(tiny, tmp_path, monkeypatch):
     path = save_model(tiny, tmp_path / "m.safetensors")
     before = path.read_bytes()
-    def full(*args): raise OSError(28, "No space left on device")
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ValueError, match="No space left"): save_model(tiny, path, 99)
+    with pytest.raises(ValueError, match="No space left"):
+        save_model(tiny, path, 99)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]

@@ -1,0 +1,37 @@
+"""A sound item of a word bank, and items that are not."""
+
+ITEM = {
+    "metadata": {"author": "me", "asciiSequence": "l", "pointCount": 3, "strokeCount": 1, "aspectRatio": 6},
+    "points": [[0.1, 0.45, 1], [0.11, 0.66, 1], [0.11, 0.66, 0]],
+}
+
+
+def meta(**changes):
+    return {**ITEM, "metadata": {**ITEM["metadata"], **changes}}
+
+
+BAD = {
+    "not an object": (7, "not an object"),
+    "no metadata": ({"points": []}, "metadata"),
+    "no points": ({"metadata": ITEM["metadata"]}, "points"),
+    "empty points": ({**ITEM, "points": []}, "points"),
+    "points of two": ({**ITEM, "points": [[1, 2]]}, "x, y, pen_down"),
+    "ragged": ({**ITEM, "points": [[1, 2, 1], [1]]}, "x, y, pen_down"),
+    "texts as points": ({**ITEM, "points": [["a", "b", "c"]]}, "x, y, pen_down"),
+    "numbers as texts": ({**ITEM, "points": [["1", "2", "1"]]}, "x, y, pen_down"),
+    "nulls": ({**ITEM, "points": [[None, 1, 1]]}, "x, y, pen_down"),
+    "nan": ({**ITEM, "points": [[float("nan"), 0, 1]]}, "finite"),
+    "infinity": ({**ITEM, "points": [[float("inf"), 0, 1]]}, "finite"),
+    "huge": ({**ITEM, "points": [[1e300, 0, 1]]}, "canvases away"),
+    "huge int": ({**ITEM, "points": [[10**400, 0, 1]]}, "x, y, pen_down"),
+    "pen of 2": ({**ITEM, "points": [[0, 0, 2]]}, "pen_down"),
+    "pen never down": ({**ITEM, "points": [[0, 0, 0]]}, "never down"),
+    "empty text": (meta(asciiSequence=" "), "asciiSequence"),
+    "text missing": (meta(asciiSequence=None), "asciiSequence"),
+    "no aspect": (meta(aspectRatio=None), "aspectRatio"),
+    "zero aspect": (meta(aspectRatio=0), "aspectRatio"),
+    "nan aspect": (meta(aspectRatio=float("nan")), "aspectRatio"),
+    "text unprintable": (meta(asciiSequence="\ud800"), "printed"),
+    "author a number": (meta(author=3), "author"),
+    "page of one": (meta(page=[1]), "page"),
+}
