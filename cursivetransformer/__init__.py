@@ -7,7 +7,7 @@ from . import _moved
 # What `from cursivetransformer import ...` finds, and where. Loaded when asked for, so that importing the
 # package stays instant.
 _HOME = {
-    "config": "Config ConfigError CursiveError get_all_args load_config preset save_config",
+    "config": "Config ConfigError CursiveError GenerationParams WritingOptions load_config preset save_config",
     "ink.points": "Word downsample offsets_to_strokes strokes_to_offsets",
     "ink.curves": "plot_strokes plot_words to_svg",
     "ink.tokens": "CharTokenizer fold stroke_tokenizer",
@@ -17,7 +17,6 @@ _HOME = {
     "model.transformer": "Transformer",
     "model.checkpoint": "load_checkpoint save_model",
     "writing.reader": "Reader legibility load_reader read",
-    "writing.sample": "GenerationParams",
     "writing.spelling": "Spelling",
     "writing.capture": "Trace capture replay trace_ink trace_words",
     "writing.align": "align_strokes pointers",
@@ -29,8 +28,8 @@ _HOME = {
     "study.attention": "animate entropy plot_alignment plot_attended plot_cross plot_entropy plot_heads plot_self",
     "study.interventions": "coverage_auc effect head_off head_patched head_uniform induction_scores letter_share "
     "plot_effect plot_induction rank_heads without_characters",
-    "apps.original": "generate generate_helper_fn generate_paragraph get_checkpoint plot_paragraph "
-    "word_offsets_to_points",
+    "apps.original": "generate generate_helper_fn generate_paragraph get_all_args get_checkpoint "
+    "plot_paragraph word_offsets_to_points",
     "apps.collect": "collect_words",
     "apps.form": "ConfigForm form_view",
     "apps.live": "train_live",

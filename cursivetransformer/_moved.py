@@ -25,7 +25,7 @@ MODULES = {
     "reader_train": "training.train_reader",
     "render": "ink.curves ink.pictures ink.motion ink.plotters data.banks writing.page",
     "runs": "data.remote training.runs",
-    "sample": "writing.sample writing.spelling writing.page apps.original",
+    "sample": "config writing.sample writing.spelling writing.page apps.original",
     "tokenizer": "ink.tokens",
     "tracking": "training.tracking data.remote",
     "train": "training.optim training.runs training.train apps.original",

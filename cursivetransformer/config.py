@@ -6,38 +6,61 @@
 __all__ = [
     "PACKAGE",
     "ALPHABET",
+    "POSITIONS",
+    "SCHEDULES",
+    "WANDB_MODES",
     "PRESETS",
     "NOT_STORED",
+    "ORIGINAL_NAMES",
     "CursiveError",
     "ConfigError",
     "did_you_mean",
     "atomic_file",
     "write_atomic",
     "knob",
-    "Config",
     "field_types",
+    "field_of",
+    "converted",
     "check_value",
+    "check_names",
+    "check_bounds",
+    "Settings",
+    "DataSettings",
+    "ModelSettings",
+    "TrainingSettings",
+    "RunSettings",
+    "Sizes",
+    "Config",
     "check_shape",
     "preset",
+    "checked",
     "to_dict",
     "from_dict",
     "save_config",
     "load_config",
-    "parse_value",
-    "config_parser",
-    "parse_config",
-    "get_all_args",
+    "HandOptions",
+    "PageOptions",
+    "InkOptions",
+    "SpellingOptions",
+    "DecodingOptions",
+    "WritingOptions",
+    "with_changes",
+    "GenerationParams",
+    "takes",
 ]
 
 # %% ../nbs/00_config.ipynb #1921bdff
 import contextlib
 import dataclasses
 import difflib
+import inspect
 import json
+import math
+import numbers
 import os
 import tempfile
 import typing
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 # %% ../nbs/00_config.ipynb #015dcf74
@@ -68,8 +91,10 @@ def did_you_mean(
 def atomic_file(
     path: str | os.PathLike,  # where the file should be when all went well
 ):
-    "A binary file to write under a temporary name beside `path`, renamed at the end and removed if anything goes wrong. Raises `CursiveError` where the folder cannot be written."
-    path, temporary = Path(path), None
+    """A binary file to write under a temporary name beside `path`, renamed at the end and removed if anything
+    goes wrong. Raises `CursiveError` where the folder cannot be written."""
+    path = Path(path)
+    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as f:
@@ -84,9 +109,8 @@ def atomic_file(
     except BrokenPipeError:
         raise  # of another file, which the caller writes at the same time
     except OSError as e:
-        raise CursiveError(
-            f"Cannot write {path}: {e.strerror}. Choose another place, or make room there."
-        ) from e
+        reason = f"Cannot write {path}: {e.strerror}. Choose another place, or make room there."
+        raise CursiveError(reason) from e
     finally:
         if temporary and os.path.exists(temporary):
             os.remove(temporary)
@@ -103,9 +127,78 @@ def write_atomic(
 
 
 # %% ../nbs/00_config.ipynb #64a2f548
-def knob(default, group: str, help: str, low=None, high=None, choices: tuple | None = None):
-    "A dataclass field that knows its help text, its bounds (both inclusive) or choices, and its group."
-    return field(default=default, metadata=dict(group=group, help=help, low=low, high=high, choices=choices))
+def knob(default, group: str, help: str, low=None, high=None, above=None, choices: tuple | None = None):
+    """A dataclass field that knows its group, its help text, and its choices or bounds: `low` and `high` are
+    allowed themselves, `above` is not."""
+    facts = dict(group=group, help=help, low=low, high=high, above=above, choices=choices)
+    return field(default=default, metadata=facts)
+
+
+def field_types(f: dataclasses.Field) -> tuple:  # the types that the field takes
+    "`str | None` gives `(str, NoneType)`; a plain type gives itself alone."
+    return typing.get_args(f.type) or (f.type,)
+
+
+def field_of(table: type, name: str) -> dataclasses.Field:
+    "A field of a table of settings. Raises `ConfigError` where there is none of that name."
+    known = table.__dataclass_fields__
+    if name not in known:
+        raise ConfigError(f"There is no setting '{name}'.{did_you_mean(name, known)}")
+    return known[name]
+
+
+# %% ../nbs/00_config.ipynb #916a3871
+def converted(value, types: tuple):
+    "A value as one of the types: JSON has lists for tuples, and numpy its own numbers."
+    if tuple in types and type(value) is list:
+        return tuple(value)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return value
+    if isinstance(value, numbers.Integral) and int in types:
+        return int(value)
+    return float(value) if float in types else value
+
+
+def check_value(table: type, name: str, value):
+    "`value`, converted to the type of a table's field. Raises `ConfigError`."
+    f = field_of(table, name)
+    types = field_types(f)
+    facts = f.metadata
+    value = converted(value, types)
+    if type(value) not in types:
+        names = " or ".join("None" if t is type(None) else t.__name__ for t in types)
+        raise ConfigError(f"{name} takes {names}, not {value!r}.")
+    if facts["choices"] and value is not None and value not in facts["choices"]:
+        hint = did_you_mean(str(value), facts["choices"])
+        raise ConfigError(f"{name} is one of {', '.join(facts['choices'])}, not {value!r}.{hint}")
+    if isinstance(value, tuple) and f.default == ():
+        check_names(name, value)
+    if isinstance(value, int | float):
+        check_bounds(name, value, facts)
+    return value
+
+
+def check_names(name: str, value: tuple):
+    "Raise `ConfigError` unless `value` holds names, each once."
+    if not all(type(v) is str and v for v in value) or len(set(value)) < len(value):
+        raise ConfigError(f"{name} takes names, each once, not {value!r}.")
+
+
+def check_bounds(name: str, value: float, facts: dict):
+    "Raise `ConfigError` for a number out of bounds, or none at all."
+    low, high, above = facts["low"], facts["high"], facts["above"]
+    if above is not None and not (value > above and math.isfinite(value)):
+        raise ConfigError(f"{name} must be above {above}, and {value!r} is not.")
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        raise ConfigError(f"{name} lies between {low} and {high}, and {value!r} does not.")
+
+
+# %% ../nbs/00_config.ipynb #6a1bc0b8
+class Settings:
+    "A dataclass of knobs. Assignments are checked; `ConfigError` names the field and what it takes."
+
+    def __setattr__(self, name, value):
+        object.__setattr__(self, name, check_value(type(self), name, value))
 
 
 # %% ../nbs/00_config.ipynb #f2eeefd0
@@ -115,200 +208,122 @@ ALPHABET = " enaitoshrdx.vpukbgfcymzw1lqj804I92637OTAS5N)EHR\"'(BCQLMWYU,ZF!DXV?
 
 # %% ../nbs/00_config.ipynb #a6d0241d
 @dataclass
-class Config:
-    "Every knob of a run. Assignments are checked; `ConfigError` names the field and what it takes."
+class DataSettings(Settings):
+    "Which words there are to learn from, and how samples are made of them."
 
-    # data
-    dataset_name: str = knob(
-        "bigbank_3500", "data", "word banks: a name, a path or a URL; several joined by '+'"
-    )
+    dataset_name: str = knob("bigbank_3500", "data", "word banks: names, paths or URLs, joined by '+'")
     num_words: int = knob(2, "data", "words in a sample", 1, 16)
-    vary_words: bool = knob(
-        True, "data", "train on 1 to num_words words a sample instead of always num_words"
-    )
-    max_seq_length: int = knob(
-        1050, "data", "stroke tokens in a sample at most; longer ones lose whole words", 16, 16384
-    )
+    vary_words: bool = knob(True, "data", "1 to num_words words in a sample, not always num_words")
+    max_seq_length: int = knob(1050, "data", "stroke tokens in a sample at most", 16, 16384)
     train_size: int = knob(497_000, "data", "distinct training samples", 1, 10**9)
     test_size: int = knob(3_000, "data", "distinct test samples", 1, 10**9)
     test_share: float = knob(0.05, "data", "share of every author's texts that is held out", 0.0, 0.9)
     augment: bool = knob(True, "data", "vary slant, size, rotation and downsampling of training samples")
     downsample_mean: float = knob(0.65, "data", "share of a stroke's points left out", 0.0, 0.99)
-    downsample_width: float = knob(
-        0.1, "data", "width of the uniform distribution around downsample_mean", 0.0, 1.0
-    )
+    downsample_width: float = knob(0.1, "data", "how much that share varies from sample to sample", 0.0, 1.0)
     add_digits: bool = knob(True, "data", "keep words that hold digits")
     alphabet: str = knob(ALPHABET, "data", "the characters the model can write, in the order of their ids")
     tokenizer: str = knob("polar", "data", "how an offset becomes tokens", choices=("polar", "cartesian"))
-    # model
+
+
+# %% ../nbs/00_config.ipynb #e66b23af
+POSITIONS = ("rotary", "learned")
+
+
+@dataclass
+class ModelSettings(Settings):
+    "The model's shape, and what the original's model does not have."
+
     n_layer: int = knob(4, "model", "Transformer blocks", 1, 64)
     n_embd: int = knob(96, "model", "width of the strokes' stream", 8, 4096)
     n_embd_context: int = knob(96, "model", "width of the characters' stream; must equal n_embd", 8, 4096)
     n_ctx_head: int = knob(3, "model", "attention heads", 1, 64)
-    positions: str = knob(
-        "rotary",
-        "model",
-        "positions of stroke tokens: rotary (ours) or learned (the original's)",
-        choices=("rotary", "learned"),
-    )
-    mask_context: bool = knob(
-        True, "model", "hide character padding from cross-attention (the original does not)"
-    )
-    end_mark: bool = knob(
-        True, "model", "let cross-attention see where the text ends (the original sees all its padding)"
-    )
-    coverage: bool = knob(
-        True, "model", "tell cross-attention how long each character was looked at (the original does not)"
-    )
-    place: bool = knob(True, "model", "tell every stroke token where the pen is (the original does not)")
-    spell: float = knob(
-        0.3,
-        "model",
-        "weight of the loss that makes the model keep track of the letters it has written; 0 leaves it out, as the original does",
-        0.0,
-        100.0,
-    )
-    start_token: bool = knob(
-        True, "model", "begin every sample with END, so that the first token is learned too"
-    )
-    # training
-    preset: str = knob(
-        "default", "training", "a set of values to start from", choices=("default", "paper", "debug")
-    )
+    positions: str = knob("rotary", "model", "position encoding (the original's: learned)", choices=POSITIONS)
+    mask_context: bool = knob(True, "model", "hide padding from cross-attention (the original does not)")
+    end_mark: bool = knob(True, "model", "let cross-attention see where the text ends")
+    coverage: bool = knob(True, "model", "tell cross-attention how long it looked at each character")
+    place: bool = knob(True, "model", "tell every stroke token where the pen is")
+    spell: float = knob(0.3, "model", "weight of the CTC loss on the letters written; 0 for none", 0.0, 100.0)
+    start_token: bool = knob(True, "model", "begin samples with END, to learn the first token too")
+
+
+# %% ../nbs/00_config.ipynb #9970005a
+SCHEDULES = ("linear", "cosine", "step")
+
+
+@dataclass
+class TrainingSettings(Settings):
+    "How long and how fast to learn."
+
+    preset: str = knob("default", "training", "values to start from", choices=("default", "paper", "debug"))
     max_steps: int = knob(10_000, "training", "optimizer steps", 0, 10**9)
     batch_size: int = knob(8, "training", "samples of num_words words in a step", 1, 65536)
-    learning_rate: float = knob(1e-2, "training", "peak rate of AdamW; Muon runs at twice this", 0.0, 10.0)
+    learning_rate: float = knob(1e-2, "training", "peak rate of AdamW; Muon's is twice this", 0.0, 10.0)
     weight_decay: float = knob(1e-4, "training", "decoupled weight decay", 0.0, 10.0)
-    optimizer: str = knob(
-        "muon",
-        "training",
-        "muon (matrices of the blocks; AdamW for the rest) or adamw",
-        choices=("muon", "adamw"),
-    )
-    schedule: str = knob(
-        "linear",
-        "training",
-        "learning rate over time: linear (at its peak, then falling), cosine, or step",
-        choices=("linear", "cosine", "step"),
-    )
-    cooldown: float = knob(
-        0.6,
-        "training",
-        "linear schedule: last share of the run, in which the rate falls; 1 for a run that goes on from a checkpoint",
-        0.01,
-        1.0,
-    )
-    lr_decay: float = knob(0.333, "training", "step schedule: factor at each step down", 0.0, 1.0)
-    step_lr_every: int = knob(33_000, "training", "step schedule: steps between steps down", 1, 10**9)
-    patience: int = knob(
-        0,
-        "training",
-        "stop after so many evaluations without a better test loss; 0 goes on to max_steps",
-        0,
-        10**6,
-    )
-    grad_clip: float = knob(1.0, "training", "largest gradient norm; 0 switches clipping off", 0.0, 1e6)
+    optimizer: str = knob("muon", "training", "muon for the blocks' matrices", choices=("muon", "adamw"))
+    schedule: str = knob("linear", "training", "how the rate falls: at the end, or", choices=SCHEDULES)
+    cooldown: float = knob(0.6, "training", "linear: last share of the run, in which it falls", 0.01, 1.0)
+    lr_decay: float = knob(0.333, "training", "step: factor at each step down", 0.0, 1.0)
+    step_lr_every: int = knob(33_000, "training", "step: steps between steps down", 1, 10**9)
+    patience: int = knob(0, "training", "stop after so many evaluations without gain; 0: never", 0, 10**6)
+    grad_clip: float = knob(1.0, "training", "largest gradient norm; 0: no clipping", 0.0, 1e6)
     device: str = knob("auto", "training", "auto, cpu, cuda, cuda:1, mps, ...")
-    compile: bool = knob(
-        True, "training", "fuse the model's operations with torch.compile; on CUDA GPUs only"
-    )
-    seed: int = knob(
-        1337, "training", "fixes the split, the samples, the initial weights and the ink", 0, 2**31 - 1
-    )
-    # runs
-    run_dir: str = knob(
-        "runs/default", "runs", "folder of the run: config, metrics, plot, samples, checkpoints"
-    )
+    compile: bool = knob(True, "training", "fuse operations with torch.compile, on CUDA GPUs only")
+    seed: int = knob(1337, "training", "fixes split, samples, first weights and ink", 0, 2**31 - 1)
+
+
+# %% ../nbs/00_config.ipynb #0d8dbc9f
+WANDB_MODES = ("auto", "online", "offline", "disabled")
+
+
+@dataclass
+class RunSettings(Settings):
+    "Where a run is kept, how often it reports, and what it begins with."
+
+    run_dir: str = knob("runs/default", "runs", "folder of the run: config, metrics, samples, checkpoints")
     resume: bool = knob(False, "runs", "continue the run in run_dir")
     print_every: int = knob(100, "runs", "steps between lines of metrics", 1, 10**9)
-    log_every: int = knob(
-        1_000, "runs", "steps between evaluations, sample pictures and checkpoints", 1, 10**9
-    )
-    wandb_mode: str = knob(
-        "auto",
-        "runs",
-        "W&B: auto is online if a key is found, else offline",
-        choices=("auto", "online", "offline", "disabled"),
-    )
+    log_every: int = knob(1_000, "runs", "steps between evaluations, pictures and checkpoints", 1, 10**9)
+    wandb_mode: str = knob("auto", "runs", "W&B: auto is online where a key is found", choices=WANDB_MODES)
     wandb_project: str = knob("cursivetransformer", "runs", "W&B project")
     wandb_entity: str | None = knob(None, "runs", "W&B user or team")
     wandb_run_name: str | None = knob(None, "runs", "W&B run name")
     wandb_api_key: str | None = knob(None, "runs", "W&B key; never stored with a run")
-    wandb_watch: bool = knob(False, "runs", "send W&B histograms of the gradients at every evaluation")
-    load_from_run_id: str | None = knob(None, "runs", "W&B run to go on with, here or on another machine")
+    wandb_watch: bool = knob(False, "runs", "send W&B histograms of the gradients")
+    load_from_run_id: str | None = knob(None, "runs", "W&B run to go on with, here or elsewhere")
     local_checkpoint_path: str | None = knob(
-        None,
-        "runs",
-        "checkpoint to begin with: ours (.safetensors or a run's folder), the original's (.pt), or default, the bundled one",
+        None, "runs", "checkpoint to begin with; default: the one that comes along"
     )
     sample_only: bool = knob(False, "runs", "get_checkpoint loads no optimizer")
-    # known once the datasets exist
-    vocab_size: int | None = knob(None, "sizes", "stroke tokens, set from the tokenizer", 1, 10**6)
-    block_size: int | None = knob(
-        None, "sizes", "longest sequence of stroke tokens, set from the dataset", 1, 10**6
-    )
-    context_vocab_size: int | None = knob(None, "sizes", "character ids, set from the tokenizer", 1, 10**6)
-    context_block_size: int | None = knob(None, "sizes", "longest text, set from the dataset", 1, 10**6)
-    authors: tuple = knob(
-        (),
-        "sizes",
-        "names of the hands the model learned together, set from the dataset; those of more than one have an embedding each",
-    )
-    added_authors: tuple = knob(
-        (),
-        "sizes",
-        "names of hands that were added later, each a change of low rank to a model that stays as it is",
-    )
-
-    def __setattr__(self, name, value):
-        object.__setattr__(self, name, check_value(name, value))
 
 
-# %% ../nbs/00_config.ipynb #ef1b90b8
-def field_types(f: dataclasses.Field) -> tuple:  # the types that the field takes
-    "`str | None` gives `(str, NoneType)`; a plain type gives itself alone."
-    return typing.get_args(f.type) or (f.type,)
+# %% ../nbs/00_config.ipynb #4ec43798
+@dataclass
+class Sizes(Settings):
+    "What is known once the datasets exist."
+
+    vocab_size: int | None = knob(None, "sizes", "stroke tokens, from the tokenizer", 1, 10**6)
+    block_size: int | None = knob(None, "sizes", "stroke tokens of the longest sample", 1, 10**6)
+    context_vocab_size: int | None = knob(None, "sizes", "character ids, from the tokenizer", 1, 10**6)
+    context_block_size: int | None = knob(None, "sizes", "characters of the longest text", 1, 10**6)
+    authors: tuple = knob((), "sizes", "hands learned together; of several, each has an embedding")
+    added_authors: tuple = knob((), "sizes", "hands added later by LoRA")
 
 
-def check_value(name: str, value):
-    "`value`, converted to the type of field `name`. Raises `ConfigError`."
-    f = Config.__dataclass_fields__.get(name)
-    if f is None:
-        raise ConfigError(f"There is no setting '{name}'.{did_you_mean(name, Config.__dataclass_fields__)}")
-    types, m = field_types(f), f.metadata
-    if float in types and type(value) is int:
-        value = float(value)
-    if tuple in types and type(value) is list:
-        value = tuple(value)  # as JSON has it
-    if type(value) not in types:
-        raise ConfigError(
-            f"{name} takes {' or '.join(t.__name__.replace('NoneType', 'None') for t in types)}, not {value!r}."
-        )
-    if value is None:
-        return value
-    if m["choices"] and value not in m["choices"]:
-        raise ConfigError(
-            f"{name} is one of {', '.join(m['choices'])}, not {value!r}.{did_you_mean(str(value), m['choices'])}"
-        )
-    if tuple in types and not (all(type(v) is str and v for v in value) and len(set(value)) == len(value)):
-        raise ConfigError(f"{name} takes names, each once, not {value!r}.")
-    below, above = (
-        m["low"] is not None and not value >= m["low"],
-        m["high"] is not None and not value <= m["high"],
-    )
-    if below or above:
-        raise ConfigError(f"{name} lies between {m['low']} and {m['high']}, and {value!r} does not.")
-    return value
+@dataclass
+class Config(Sizes, RunSettings, TrainingSettings, ModelSettings, DataSettings):
+    "Every knob of a run. Assignments are checked; `ConfigError` names the field and what it takes."
 
 
 def check_shape(config: Config):
-    "Raise `ConfigError` for widths and heads that do not go together. Called when a model is made: fields can be assigned one at a time."
-    c = config
-    if c.n_embd != c.n_embd_context:
-        raise ConfigError(f"n_embd_context must equal n_embd, and {c.n_embd_context} is not {c.n_embd}.")
-    if c.n_embd % (2 * c.n_ctx_head):
+    """Raise `ConfigError` for widths and heads that do not go together. Called when a model is made: fields can
+    be assigned one at a time."""
+    width, heads = config.n_embd, config.n_ctx_head
+    if width != config.n_embd_context:
+        raise ConfigError(f"n_embd_context must equal n_embd, and {config.n_embd_context} is not {width}.")
+    if width % (2 * heads):
         raise ConfigError(
-            f"n_embd must be a multiple of 2*n_ctx_head, and {c.n_embd} is not one of {2 * c.n_ctx_head}."
+            f"n_embd must be a multiple of 2*n_ctx_head, and {width} is not one of {2 * heads}."
         )
 
 
@@ -321,11 +336,6 @@ PRESETS = {
         n_embd=64,
         n_embd_context=64,
         n_ctx_head=4,
-        num_words=4,
-        vary_words=False,
-        batch_size=32,
-        max_steps=125_000,
-        log_every=2_500,
         positions="learned",
         mask_context=False,
         end_mark=False,
@@ -333,6 +343,11 @@ PRESETS = {
         place=False,
         spell=0.0,
         start_token=False,
+        num_words=4,
+        vary_words=False,
+        batch_size=32,
+        max_steps=125_000,
+        log_every=2_500,
         optimizer="adamw",
         schedule="step",
         step_lr_every=20_000,
@@ -343,10 +358,10 @@ PRESETS = {
         n_embd=32,
         n_embd_context=32,
         n_ctx_head=2,
-        max_steps=20,
-        batch_size=4,
         train_size=200,
         test_size=20,
+        max_steps=20,
+        batch_size=4,
         print_every=5,
         log_every=10,
         run_dir="runs/debug",
@@ -354,15 +369,19 @@ PRESETS = {
 }
 
 
+# %% ../nbs/00_config.ipynb #4f862725
 def preset(
     name: str = "default",  # a key of `PRESETS`
     **overrides,  # fields that differ from the preset
 ) -> Config:
     "A `Config` with the values of a preset. Raises `ConfigError` for a name or value that does not exist."
-    check_value("preset", name)
-    for k, v in overrides.items():
-        check_value(k, v)
-    return Config(**{**PRESETS[name], "preset": name, **overrides})
+    values = {**PRESETS[check_value(Config, "preset", name)], "preset": name, **overrides}
+    return Config(**checked(Config, values))
+
+
+def checked(table: type, values: dict) -> dict:
+    "The values, each of them fit for its field. Raises `ConfigError` for a name or value that does not exist."
+    return {name: check_value(table, name, value) for name, value in values.items()}
 
 
 # %% ../nbs/00_config.ipynb #4c5bdc70
@@ -378,9 +397,7 @@ def from_dict(d: dict) -> Config:
     "A config from `to_dict`'s answer, every name and value checked. Raises `ConfigError`."
     if not isinstance(d, dict):
         raise ConfigError(f"A config is an object of names and values, not {type(d).__name__}.")
-    for k, v in d.items():
-        check_value(k, v)
-    return Config(**d)
+    return Config(**checked(Config, d))
 
 
 def save_config(config: Config, path: str | os.PathLike) -> Path:
@@ -400,100 +417,112 @@ def load_config(path: str | os.PathLike) -> Config:
         raise ConfigError(f"{path}: {e}") from e
 
 
-# %% ../nbs/00_config.ipynb #c2c9abae
-def parse_value(name: str, text: str):
-    "The value that `text` stands for on a command line. Raises `ConfigError`."
-    types = field_types(Config.__dataclass_fields__[name])
-    if type(None) in types and text.lower() == "none":
-        return None
-    if bool in types:
-        known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        if text.lower() not in known:
-            raise ConfigError(f"{name} takes true or false, not {text!r}.")
-        return known[text.lower()]
-    kind = next(t for t in types if t is not type(None))
-    try:
-        return check_value(name, kind(text))
-    except ConfigError:
-        raise
-    except ValueError as e:
-        raise ConfigError(f"{name} takes {kind.__name__}, not {text!r}.") from e
+# %% ../nbs/00_config.ipynb #7f0adc5a
+@dataclass
+class HandOptions(Settings):
+    "Whose hand writes, and how freely."
+
+    author: str | None = knob(None, "hand", "whose hand, of a model that knows several; none: its first")
+    seed: int = knob(0, "hand", "same seed, same ink", 0, 2**62)
+    temperature: float = knob(0.5, "hand", "below 1 is neater, above 1 wilder", above=0)
+    top_k: int | None = knob(None, "hand", "choose among the k likeliest tokens", 1, 10**6)
+    top_p: float | None = knob(None, "hand", "the same, of this probability together", above=0, high=1.0)
+    slant: float | None = knob(
+        None, "hand", "slant of every word: 0 is upright; none: as written", -10.0, 10.0
+    )
 
 
-# %% ../nbs/00_config.ipynb #bdd90bd5
-def config_parser(
-    prog: str | None = None,
-    description: str = "Train a cursive Transformer.",
-    knobs: tuple | None = None,  # names of the fields to offer; all if None
-    defaults: dict | None = None,  # for the help: what `parse_config` is told too
-    config_file: bool = True,  # offer --config
-):
-    "An `argparse` parser with one flag a field; parse with `parse_config`, which adds what argparse lacks."
-    import argparse
+@dataclass
+class PageOptions(Settings):
+    "Where words stand on the page."
 
-    parser = argparse.ArgumentParser(prog=prog, description=description, allow_abbrev=False)
-    groups = {}
-    for f in fields(Config):
-        m = f.metadata
-        if m["group"] == "sizes" or knobs and f.name not in knobs:
-            continue
-        group = groups.get(m["group"]) or groups.setdefault(m["group"], parser.add_argument_group(m["group"]))
-        kind = (
-            "true|false"
-            if bool in field_types(f)
-            else "|".join(m["choices"])
-            if m["choices"]
-            else field_types(f)[0].__name__.upper()
-        )
-        default = "" if f.name == "alphabet" else f" [{(defaults or {}).get(f.name, f.default)}]"
-        group.add_argument(
-            f"--{f.name}",
-            metavar=kind,
-            default=argparse.SUPPRESS,
-            help=(m["help"] + default).replace("%", "%%"),
-            **(dict(nargs="?", const="true") if bool in field_types(f) else {}),
-        )
-    if config_file:
-        parser.add_argument(
-            "--config", metavar="FILE", help="start from a saved config.json instead of a preset"
-        )
-    return parser
+    width: float = knob(8.0, "page", "length of a line in canvas heights of 25 mm", above=0)
+    line_height: float = knob(0.6, "page", "from one writing line to the next", above=0)
+    word_space: float = knob(0.16, "page", "between words", 0.0, 1e6)
+    first_line: float = knob(0.35, "page", "from the top of the page to the first writing line", 0.0, 1e6)
+    margin: float = knob(0.2, "page", "room around the ink", 0.0, 1e6)
 
 
-# %% ../nbs/00_config.ipynb #f5597419
-def parse_config(
-    parser,  # of `config_parser`
-    argv: list | None,  # the arguments; `sys.argv[1:]` if None
-    **defaults,  # fields that differ from the preset unless a flag says otherwise
-) -> Config:
-    "A config from a command line. Bad input prints one sentence and exits with 2, as argparse does."
-    given, unknown = parser.parse_known_args(argv)
-    given = vars(given)
-    try:
-        if unknown:
-            flags = [f"--{name}" for name in Config.__dataclass_fields__]
-            raise ConfigError(
-                f"There is no flag '{unknown[0]}'.{did_you_mean(unknown[0].split('=')[0], flags)}"
-            )
-        path = given.pop("config")
-        values = {k: parse_value(k, v) for k, v in given.items()}
-        if path and "preset" in values:
-            raise ConfigError("--config and --preset are two ways to begin; give one of them.")
-        if values.get("resume") and not path:
-            path = Path(values.get("run_dir", defaults.get("run_dir", Config.run_dir))) / "config.json"
-            if not path.exists():
-                raise ConfigError(f"{path.parent} holds no run to resume; leave --resume out to start one.")
-        if path:
-            return from_dict({**to_dict(load_config(path)), **values})
-        values = {**defaults, **values}
-        return preset(values.pop("preset", "default"), **values)
-    except ConfigError as e:
-        parser.error(str(e))
+@dataclass
+class InkOptions(Settings):
+    "What the line looks like."
+
+    color: str = knob("#000", "ink", "of the line, as in HTML")
+    linewidth: float = knob(0.4, "ink", "of the line, in millimetres", above=0)
 
 
-def get_all_args(
-    use_argparse: bool = True,  # read the command line; False gives the defaults, whatever `sys.argv` holds
-    argv: list | None = None,  # the arguments, without the program's name; `sys.argv[1:]` if None
-) -> Config:
-    "The configuration of a run, from a command line or as defaults for a notebook."
-    return parse_config(config_parser(), argv) if use_argparse else preset()
+@dataclass
+class SpellingOptions(Settings):
+    "Whether words are read back, and by whom."
+
+    respell: bool = knob(True, "spelling", "read words back, and draw again what reads wrong")
+    reader: str | None = knob(None, "spelling", "reader of another hand: a file, or a folder of train-reader")
+
+
+# %% ../nbs/00_config.ipynb #b7cbd956
+@dataclass
+class DecodingOptions(Settings):
+    "How words are drawn together. Only Python has these; their names are the original's."
+
+    do_sample: bool = knob(True, "decoding", "False takes the likeliest token each time")
+    num_steps: int = knob(1050, "decoding", "tokens a group of words may take at most", 16, 10**6)
+    n_at_a_time: int = knob(1, "decoding", "words written together, one reached from the other", 1, 10**6)
+    n_words: int = knob(4, "decoding", "words in the context of a model without start token", 1, 10**6)
+    warmup_sample_ix: int | None = knob(None, "decoding", "sample whose first word sets the style", 0, 10**9)
+    verbose: bool = knob(False, "decoding", "print what is being written")
+
+
+@dataclass
+class WritingOptions(DecodingOptions, SpellingOptions, InkOptions, PageOptions, HandOptions):
+    "How to write. Assignments are checked; `ConfigError` names the option and what it takes."
+
+
+# %% ../nbs/00_config.ipynb #5a4c3569
+ORIGINAL_NAMES = {
+    "sentence_line_width": "width",
+    "sentence_line_height": "line_height",
+    "space_width": "word_space",
+    "letter_height": "first_line",
+}
+
+
+def with_changes(options: WritingOptions, changes: dict) -> WritingOptions:
+    "Other options: these with some changes, by our names or the original's. Raises `ConfigError`."
+    changes = {ORIGINAL_NAMES.get(name, name): value for name, value in changes.items()}
+    return dataclasses.replace(options, **checked(WritingOptions, changes))
+
+
+class GenerationParams(WritingOptions):
+    "`WritingOptions` under the names that the original authors' notebooks use."
+
+    def __init__(self, **options):
+        super().__init__(**{ORIGINAL_NAMES.get(name, name): value for name, value in options.items()})
+
+    def __getattr__(self, name):
+        if name in ORIGINAL_NAMES:
+            return getattr(self, ORIGINAL_NAMES[name])
+        raise AttributeError(f"there is no option '{name}'.{did_you_mean(name, self.__dataclass_fields__)}")
+
+    def __setattr__(self, name, value):
+        super().__setattr__(ORIGINAL_NAMES.get(name, name), value)
+
+
+# %% ../nbs/00_config.ipynb #d14d7d9e
+def takes(table: type, *groups: str):
+    """A decorator of functions whose last parameter is `**options`: their signature shows the fields of a table,
+    of some of its groups or of all."""
+
+    def decorate(function):
+        shown = [
+            inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
+            for f in dataclasses.fields(table)
+            if not groups or f.metadata["group"] in groups
+        ]
+        signature = inspect.signature(function)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        names = {p.name for p in own}
+        parameters = [*own, *(p for p in shown if p.name not in names)]
+        function.__signature__ = signature.replace(parameters=parameters)
+        return function
+
+    return decorate

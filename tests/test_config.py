@@ -1,15 +1,15 @@
 import json
 import sys
+from dataclasses import fields
 
 import pytest
 
+from cursivetransformer.apps.original import get_all_args
 from cursivetransformer.config import (
     ALPHABET,
     Config,
     ConfigError,
-    fields,
     from_dict,
-    get_all_args,
     load_config,
     preset,
     save_config,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import CursiveError
+from ..config import CursiveError, GenerationParams
 from ..data.dataset import StrokeDataset
 from ..data.seeds import sample_rng
 from ..ink.points import Word
@@ -23,7 +23,7 @@ from ..model.checkpoint import load_checkpoint
 from ..model.transformer import Transformer
 from ..writing.page import AUTHOR, kind_of, layout, line_starts, save_page, split_text
 from ..writing.reader import Reader, load_reader
-from ..writing.sample import GenerationParams, draw_words, style_dataset
+from ..writing.sample import draw_words, style_dataset
 from ..writing.spelling import Spelling, generate_words
 
 
@@ -113,11 +113,9 @@ class WritingDesk:
 # %% ../../nbs/apps/04_desk.ipynb #7e42556c
 def _page(self: WritingDesk) -> list:  # of placed `Word`s
     "The words on their lines, at the size they were drawn."
-    sheet, width = self.sheet, self.params.sentence_line_width / self.size
+    sheet, width = self.sheet, self.params.width / self.size
     breaks, least = sheet.held or (sheet.breaks, 0)
-    return layout(
-        list(sheet.words), dataclasses.replace(self.params, sentence_line_width=max(width, least)), breaks
-    )
+    return layout(list(sheet.words), dataclasses.replace(self.params, width=max(width, least)), breaks)
 
 
 def _picture(self: WritingDesk) -> list:  # of placed `Word`s
@@ -133,14 +131,9 @@ def _picture(self: WritingDesk) -> list:  # of placed `Word`s
 def _adjust(self: WritingDesk, size: float | None = None, **options):  # fields of `GenerationParams`
     "Change how to write. Slant, size and length of line show at once, the rest in the next words. Raises `CursiveError`."
     params, size = dataclasses.replace(self.params, **options), self.size if size is None else size
-    params.check()
     if not 0.1 <= size <= 10:
         raise CursiveError(f"The size lies between 0.1 and 10, and {size} does not.")
-    moved = (
-        size != self.size
-        or params.slant != self.params.slant
-        or params.sentence_line_width != self.params.sentence_line_width
-    )
+    moved = size != self.size or params.slant != self.params.slant or params.width != self.params.width
     self.params, self.size = params, size
     if moved:
         self.put(held=None)
@@ -161,7 +154,6 @@ def _write(self: WritingDesk, text: str):
         [],
     )  # a knob that is turned meanwhile is for the next text
     self.stopping.clear()
-    params.check()
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

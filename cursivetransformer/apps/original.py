@@ -8,24 +8,27 @@ __all__ = [
     "generate_helper_fn",
     "generate_paragraph",
     "regenerate",
+    "get_all_args",
     "word_offsets_to_points",
     "plot_paragraph",
 ]
 
 # %% ../../nbs/apps/00_original.ipynb #124eab3e
 import dataclasses
+import sys
 import textwrap
 
 import torch
 
-from ..config import CursiveError
+from ..flags import config_parser, parse_config
+from ..config import Config, preset, CursiveError, GenerationParams
 from ..data.dataset import StrokeDataset
 from ..ink.curves import on_page, plot_words
 from ..ink.points import LINE_START, Word, offsets_to_strokes, strokes_to_offsets
 from ..ink.tokens import fold
 from ..model.transformer import Cache, Transformer
 from ..writing.page import layout, respell, split_text
-from ..writing.sample import GenerationParams, choose_tokens
+from ..writing.sample import choose_tokens
 from ..writing.spelling import Spelling, generate_words, spelling_of
 
 
@@ -116,6 +119,16 @@ def regenerate(
 
 
 # %% ../../nbs/apps/00_original.ipynb #59dfe26c
+def get_all_args(
+    use_argparse: bool = True,  # read the command line; False gives the defaults, whatever `sys.argv` holds
+    argv: list | None = None,  # the arguments, without the program's name; `sys.argv[1:]` if None
+) -> Config:
+    "The configuration of a run, from a command line or as defaults for a notebook."
+    if not use_argparse:
+        return preset()
+    return parse_config(config_parser(), sys.argv[1:] if argv is None else argv)
+
+
 def word_offsets_to_points(
     word_offsets: list, params: GenerationParams, word_list: list | None = None
 ) -> list:  # of (N, 3) points, one a word

@@ -495,7 +495,7 @@ def make_controls(desk: WritingDesk, text: str) -> dict:  # name: widget
             value=p.slant is None, description="slant as written", indent=False, layout=box("220px")
         ),
         seed=number("seed", p.seed, 0, 2**31 - 1, W.BoundedIntText),
-        width=number("line, mm", p.sentence_line_width * MM, 25, 10_000, W.BoundedFloatText),
+        width=number("line, mm", p.width * MM, 25, 10_000, W.BoundedFloatText),
         style_word=choice("style word", []),
         author=choice("author", []),
         kind=W.Dropdown(
@@ -637,7 +637,7 @@ def _connect(self: WritingApp):
             size=c["size"].value / 100,
             temperature=c["temperature"].value,
             seed=c["seed"].value,
-            sentence_line_width=c["width"].value / MM,
+            width=c["width"].value / MM,
             slant=None if c["as_written"].value else c["slant"].value,
         ),
         "size",
@@ -713,7 +713,7 @@ NO_STYLE = -1  # None would mean that nothing is chosen
 def _drawing(self: WritingApp) -> tuple:  # what `drawing` and `offered` say
     "The page and the candidates as they are to be shown."
     desk, p = self.desk, self.desk.params
-    of = desk.sheet.words, desk.sheet.held, desk.size, p.slant, p.sentence_line_width, desk.offers
+    of = desk.sheet.words, desk.sheet.held, desk.size, p.slant, p.width, desk.offers
     same = [a is b for a, b in zip(of, self.drawn[0])] if self.drawn else [False] * len(of)
     page, offers = self.drawn[1:] or (None, None)
     growing = desk.total and all(same[1:]) and len(of[0]) < 1.25 * len(page["words"])

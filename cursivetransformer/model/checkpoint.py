@@ -177,7 +177,7 @@ def original_config(
 
     def valid(k):
         try:
-            return check_value(k, known[k]) is not None
+            return check_value(Config, k, known[k]) is not None
         except ConfigError:
             return False
 

@@ -29,7 +29,7 @@ import unicodedata
 
 import numpy as np
 
-from ..config import CursiveError
+from ..config import CursiveError, GenerationParams
 from ..data.banks import split_words, usable
 from ..data.seeds import sample_rng
 from ..data.wordbank import sentences
@@ -38,7 +38,6 @@ from ..ink.tokens import FOLDS, fold
 from ..model.transformer import Transformer
 from ..training.train_reader import as_written
 from ..writing.reader import compare, load_reader, retrace
-from ..writing.sample import GenerationParams
 from ..writing.spelling import Spelling, generate_words
 
 # %% ../../nbs/study/00_evaluate.ipynb #88453c3a

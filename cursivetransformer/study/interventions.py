@@ -36,7 +36,7 @@ import functools
 import numpy as np
 import torch
 
-from ..config import CursiveError
+from ..config import CursiveError, GenerationParams
 from ..data.dataset import pad_stack
 from ..data.seeds import sample_rng
 from ..ink.curves import plot_strokes
@@ -47,7 +47,6 @@ from .attention import LETTERS, TONE, entropy, new_axes, toned
 from ..writing.align import align_strokes, pointers
 from ..writing.capture import Trace, batch_of, replay, trace_words, watching
 from ..writing.reader import SPACING, STRIDE, Reader, compare, load_reader
-from ..writing.sample import GenerationParams
 
 
 # %% ../../nbs/study/02_interventions.ipynb #att00071

@@ -29,6 +29,7 @@ from cursivetransformer.config import (
     Config,
     ConfigError,
     CursiveError,
+    GenerationParams,
     did_you_mean,
     load_config,
     preset,
@@ -42,7 +43,7 @@ from ..model.transformer import Transformer
 from .runs import state_to_resume
 from .train import evaluate_words, train
 from ..writing.page import save_page
-from ..writing.sample import GenerationParams, draw_words
+from ..writing.sample import draw_words
 from ..writing.spelling import Spelling, generate_words
 
 # %% ../../nbs/training/05_clone.ipynb #5be1d105
@@ -265,15 +266,15 @@ def compare_hands(
         inks = generate_words(model, [w.text for w in words], params, spelling=Spelling())
     bend = Augmentation(fraction=0.0)
     pairs = [(bend(w), ink) for w, ink in zip(words, inks)]
-    page, x, y = [], 0.0, params.letter_height
+    page, x, y = [], 0.0, params.first_line
     for word, (theirs, ours) in zip(words, pairs):
         theirs, ours = (p - [p[:, 0].min(), 0, 0] for p in (theirs, ours))
         width = max(theirs[:, 0].max(), ours[:, 0].max())
-        if x and x + width > params.sentence_line_width:
-            x, y = 0.0, y + 2.5 * params.sentence_line_height
+        if x and x + width > params.width:
+            x, y = 0.0, y + 2.5 * params.line_height
         page += [
             dataclasses.replace(word, points=theirs, page=(x, y)),
-            dataclasses.replace(word, points=ours, page=(x, y + params.sentence_line_height)),
+            dataclasses.replace(word, points=ours, page=(x, y + params.line_height)),
         ]
-        x += width + 2 * params.space_width
+        x += width + 2 * params.word_space
     return page

@@ -35,7 +35,7 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from ..config import Config, CursiveError, save_config, write_atomic
+from ..config import Config, CursiveError, GenerationParams, save_config, write_atomic
 from ..data.batches import Batches
 from ..data.dataset import author_number, collate, create_datasets, prepare
 from ..ink.points import Augmentation, Word
@@ -54,7 +54,6 @@ from cursivetransformer.training.runs import (
 from .tracking import Tracker
 from ..writing.page import save_samples
 from ..writing.reader import Legibility, legibility
-from ..writing.sample import GenerationParams
 from ..writing.spelling import generate_words
 
 

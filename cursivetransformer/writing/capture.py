@@ -30,20 +30,12 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..config import CursiveError
+from ..config import CursiveError, GenerationParams
 from ..data.dataset import StrokeDataset, input_and_target, pad_stack, prepare
 from ..ink.points import LINE_START, Augmentation
 from ..ink.tokens import CharTokenizer, StrokeTokenizer, stroke_tokenizer
 from ..model.transformer import Transformer
-from cursivetransformer.writing.sample import (
-    BATCH_ROWS,
-    GenerationParams,
-    decode,
-    make_group,
-    reach,
-    style_dataset,
-    style_word,
-)
+from .sample import BATCH_ROWS, decode, make_group, reach, style_dataset, style_word
 
 # %% ../../nbs/writing/03_capture.ipynb #att00010
 KINDS = "cross", "self"  # attention to the characters; to the stroke tokens so far

@@ -35,7 +35,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import CursiveError, atomic_file, did_you_mean
+from ..config import with_changes, CursiveError, GenerationParams, atomic_file, did_you_mean
 from ..data.banks import bank_writer
 from ..data.dataset import StrokeDataset
 from ..ink.curves import svg_writer
@@ -46,7 +46,6 @@ from ..ink.points import Word, deslant
 from ..ink.tokens import fold
 from ..model.checkpoint import load_checkpoint
 from ..model.transformer import Transformer
-from .sample import GenerationParams
 from .spelling import Spelling, generate_words, spelling_of, stream_words
 
 
@@ -57,17 +56,16 @@ def set_lines(
     breaks: tuple = (),  # indices of words that begin a new line in any case
 ):  # yields lists of `Word` with `page` set: where each word's left edge meets its writing line
     "Set words on lines, and hand on each line when it is full."
-    params.check()
-    line, x, y, breaks = [], 0.0, params.letter_height, set(breaks)
+    line, x, y, breaks = [], 0.0, params.first_line, set(breaks)
     for i, word in enumerate(words):
         points = word.points if params.slant is None else deslant(word.points, params.slant)
         points = points - [points[:, 0].min(), 0, 0]
         width = points[:, 0].max()
-        if line and (i in breaks or (x > 0 and x + width > params.sentence_line_width)):
+        if line and (i in breaks or (x > 0 and x + width > params.width)):
             yield line
-            line, x, y = [], 0.0, y + params.sentence_line_height
+            line, x, y = [], 0.0, y + params.line_height
         line.append(dataclasses.replace(word, points=points, page=(x, y)))
-        x += width + params.space_width
+        x += width + params.word_space
     if line:
         yield line
 
@@ -175,7 +173,7 @@ def write_lines(
 ):  # yields lists of placed `Word`s, a line at a time
     "Write a text, and hand on each line when it and all before it are done: the memory it takes does not grow with the text. Raises `CursiveError`."
     model = model or load_checkpoint()
-    params = dataclasses.replace(params or GenerationParams(), **options)
+    params = with_changes(params or GenerationParams(), options)
     words, breaks = split_text(fold(text, model.config.alphabet))
     spelling = spelling_of(respell)
     ink = stream_words(model, words, params, dataset, progress=progress, spelling=spelling)
@@ -210,7 +208,7 @@ def respell(
 ) -> list:  # of placed `Word`s: new ink at the indices, the others' ink untouched
     "Write some words of a page again. The new ink depends on the seed and on the old ink, so asking again gives another. Raises `CursiveError`."
     model = model or load_checkpoint()
-    params = dataclasses.replace(params or GenerationParams(), **options)
+    params = with_changes(params or GenerationParams(), options)
     indices = sorted(set(indices))
     wrong = [i for i in indices if not 0 <= i < len(page)]
     if wrong:
@@ -228,7 +226,7 @@ def respell(
     widest = max(
         (w.page[0] + np.ptp(w.points[:, 0]) for w in page if w.page), default=0
     )  # lines stay as long as they were
-    params = dataclasses.replace(params, sentence_line_width=max(params.sentence_line_width, widest))
+    params = dataclasses.replace(params, width=max(params.width, widest))
     return layout(
         [dataclasses.replace(w, points=ink.get(i, w.points)) for i, w in enumerate(page)],
         params,

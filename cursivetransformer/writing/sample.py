@@ -12,7 +12,6 @@ __all__ = [
     "TRIES",
     "BATCH_ROWS",
     "CHUNK",
-    "GenerationParams",
     "Grammar",
     "choose_tokens",
     "Group",
@@ -37,7 +36,7 @@ import numpy as np
 import torch
 from torch.nn.utils import parametrize
 
-from ..config import CursiveError
+from ..config import CursiveError, GenerationParams
 from ..data.banks import load_bank
 from ..data.dataset import StrokeDataset, pad_stack, prepare
 from ..data.seeds import sample_rng
@@ -46,59 +45,8 @@ from ..ink.tokens import CharTokenizer, stroke_tokenizer
 from ..model.checkpoint import one_thread
 from ..model.transformer import Cache, Transformer
 
-# %% ../../nbs/writing/01_sample.ipynb #7836da62
+# %% ../../nbs/writing/01_sample.ipynb #ddf71302
 FEWEST_STEPS = 16  # tokens that a group of words must be allowed: less than the shortest word takes
-
-
-@dataclasses.dataclass
-class GenerationParams:
-    "How to write. Lengths are in canvas heights; a capital is about 0.24 high."
-
-    temperature: float = 0.5  # below 1 is neater, above 1 wilder
-    top_k: int | None = None  # choose among the k likeliest tokens only
-    top_p: float | None = None  # choose among the likeliest tokens that have this much probability together
-    do_sample: bool = True  # False takes the likeliest token each time
-    num_steps: int = 1050  # tokens a group of words may take at most
-    n_at_a_time: int = 1  # words written together, one reached from the other
-    n_words: int = (
-        4  # words in the context of a model without start token, which was always trained on as many
-    )
-    space_width: float = 0.16  # between words
-    sentence_line_width: float = 8.0  # a line is broken before the word that would pass this
-    sentence_line_height: float = 0.6  # from one writing line to the next
-    letter_height: float = 0.35  # the first writing line's distance from the top of the page
-    author: str | None = None  # whose hand, one of the model's `authors`; None is the first
-    slant: float | None = (
-        None  # give every word this slant (dx per height; 0 is upright); None leaves them as written
-    )
-    warmup_sample_ix: int | None = (
-        None  # begin in the style of this sample's first word, unseen in the answer
-    )
-    verbose: bool = False  # print what is being written
-    seed: int = 0  # same seed, same ink
-
-    def check(self):
-        "Raise `CursiveError` for a value that nothing can be written with. Called before writing, since fields can be set at any time."
-        rules = dict(
-            temperature=0 < self.temperature < np.inf,
-            top_k=self.top_k is None or self.top_k >= 1,
-            top_p=self.top_p is None or 0 < self.top_p <= 1,
-            num_steps=self.num_steps >= FEWEST_STEPS,
-            n_at_a_time=self.n_at_a_time >= 1,
-            n_words=self.n_words >= 1,
-            space_width=0 <= self.space_width < np.inf,
-            sentence_line_width=0 < self.sentence_line_width < np.inf,
-            sentence_line_height=0 < self.sentence_line_height < np.inf,
-            letter_height=0 <= self.letter_height < np.inf,
-            slant=self.slant is None or abs(self.slant) <= 10,
-            seed=self.seed >= 0,
-        )
-        for name, fine in rules.items():
-            if not fine:
-                raise CursiveError(
-                    f"Nothing can be written with {name}={getattr(self, name)!r}; choose another value."
-                )
-
 
 # %% ../../nbs/writing/01_sample.ipynb #98405f78
 SHORTEST = 3  # points of a word at least: a dot is put down, moved and lifted
@@ -366,7 +314,6 @@ def draw_words(
 ):  # yields a `Drawn` a word, in order
     """Draw words, some hundreds at a time, and hand them on. The ink of a group depends on the seed, its place and its salt alone.
     Raises `CursiveError` for a word too long."""
-    params.check()
     tokenizer, size = stroke_tokenizer(model.config.tokenizer), params.n_at_a_time
     salt, places = salt or [0] * len(words), places or range(len(words))
     if dataset is None and not (model.config.start_token and params.warmup_sample_ix is None):

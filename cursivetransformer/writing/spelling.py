@@ -10,12 +10,12 @@ import dataclasses
 import itertools
 import warnings
 
-from ..config import CursiveError
+from ..config import CursiveError, GenerationParams
 from ..data.dataset import StrokeDataset
 from ..data.seeds import sample_rng
 from ..model.transformer import Transformer
 from .reader import Reader, load_reader
-from .sample import CHUNK, GenerationParams, draw_words
+from .sample import CHUNK, draw_words
 
 # %% ../../nbs/writing/02_spelling.ipynb #5e110001
 REDRAWN = (

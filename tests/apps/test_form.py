@@ -10,15 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cursivetransformer.apps.form import LEFT_OUT, ConfigForm, form_fields, form_view
-from cursivetransformer.config import (
-    PRESETS,
-    Config,
-    ConfigError,
-    config_parser,
-    field_types,
-    parse_config,
-    preset,
-)
+from cursivetransformer.config import PRESETS, Config, ConfigError, field_types, preset
+from cursivetransformer.flags import config_parser, parse_config
 
 FIELDS = [f for fields in form_fields().values() for f in fields]
 

@@ -19,7 +19,7 @@ from cursivetransformer.apps.view import (
     clickable_page,
     drawing,
 )
-from cursivetransformer.config import CursiveError, preset
+from cursivetransformer.config import CursiveError, GenerationParams, preset
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.ink.curves import on_page
 from cursivetransformer.ink.points import Word, slant
@@ -27,7 +27,6 @@ from cursivetransformer.model.checkpoint import save_model
 from cursivetransformer.model.transformer import Transformer
 from cursivetransformer.writing.page import FORMATS, write
 from cursivetransformer.writing.reader import load_reader
-from cursivetransformer.writing.sample import GenerationParams
 
 TEXT = "many a brave soul did it send hurrying down to Hades,\nand many a hero did it yield a prey to dogs and vultures"
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cursivetransformer.apps.original import generate
-from cursivetransformer.config import CursiveError, preset
+from cursivetransformer.config import CursiveError, GenerationParams, preset
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.ink.points import Word
 from cursivetransformer.ink.tokens import stroke_tokenizer
@@ -60,7 +60,6 @@ from cursivetransformer.writing.capture import (
 )
 from cursivetransformer.writing.page import write
 from cursivetransformer.writing.reader import load_reader
-from cursivetransformer.writing.sample import GenerationParams
 from cursivetransformer.writing.spelling import generate_words
 
 SIZES = dict(vocab_size=525, block_size=1050, context_vocab_size=72, context_block_size=50)

@@ -19,7 +19,8 @@ import torch
 from conftest import CURSIVE, ROOT
 from wandb_server import KEY, Server
 
-from cursivetransformer.config import ALPHABET, Config, config_parser, parse_config, preset
+from cursivetransformer.config import ALPHABET, Config, preset
+from cursivetransformer.flags import config_parser, parse_config
 from cursivetransformer.model.transformer import Transformer
 from cursivetransformer.training.runs import read_metrics, set_sizes
 from cursivetransformer.training.tracking import read_header

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from cursivetransformer.config import CursiveError, preset
+from cursivetransformer.config import CursiveError, GenerationParams, preset
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.model.transformer import Transformer
 from cursivetransformer.writing.bulk import write_bulk
 from cursivetransformer.writing.reader import legibility, read
-from cursivetransformer.writing.sample import GenerationParams, decode
+from cursivetransformer.writing.sample import decode
 
 LINES = ["so it goes", "", "5 € a day", "I am", "x" * 60, "“we”"]
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cursivetransformer.apps.original import generate_paragraph
-from cursivetransformer.config import ALPHABET, ConfigError, CursiveError, preset
+from cursivetransformer.config import ALPHABET, ConfigError, CursiveError, GenerationParams, preset
 from cursivetransformer.data.banks import load_bank, split_words, usable
 from cursivetransformer.ink.points import Word, resample, strokes
 from cursivetransformer.ink.tokens import PolarTokenizer
@@ -35,7 +35,6 @@ from cursivetransformer.writing.reader import (
     retrace,
     save_reader,
 )
-from cursivetransformer.writing.sample import GenerationParams
 from cursivetransformer.writing.spelling import Spelling, generate_words
 
 TEXT = "Sing, O goddess, the anger of Achilles son of Peleus, that brought 10 ills"

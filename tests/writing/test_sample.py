@@ -11,7 +11,7 @@ from cursivetransformer.apps.original import (
     plot_paragraph,
     word_offsets_to_points,
 )
-from cursivetransformer.config import CursiveError, preset
+from cursivetransformer.config import CursiveError, GenerationParams, preset
 from cursivetransformer.data.dataset import create_datasets
 from cursivetransformer.ink.curves import on_page, to_svg
 from cursivetransformer.ink.points import slant, strokes
@@ -19,14 +19,7 @@ from cursivetransformer.ink.tokens import stroke_tokenizer
 from cursivetransformer.model.checkpoint import load_original
 from cursivetransformer.model.transformer import Transformer
 from cursivetransformer.writing.page import layout, respell, save_samples, write, write_lines
-from cursivetransformer.writing.sample import (
-    GenerationParams,
-    Grammar,
-    bound,
-    choose_tokens,
-    decode,
-    make_group,
-)
+from cursivetransformer.writing.sample import Grammar, bound, choose_tokens, decode, make_group
 from cursivetransformer.writing.spelling import generate_words
 
 WORDS = "Sing, O goddess, the anger of Achilles son of Peleus, a I .".split()
