@@ -7,7 +7,8 @@ from . import _moved
 # What `from cursivetransformer import ...` finds, and where. Loaded when asked for, so that importing the
 # package stays instant.
 _HOME = {
-    "config": "Config ConfigError CursiveError GenerationParams WritingOptions load_config preset save_config",
+    "config": "Config ConfigError CursiveError GenerationParams WritingOptions "
+    "load_config preset save_config",
     "ink.points": "Word downsample offsets_to_strokes strokes_to_offsets",
     "ink.curves": "plot_strokes plot_words to_svg",
     "ink.tokens": "CharTokenizer fold stroke_tokenizer",
@@ -25,16 +26,17 @@ _HOME = {
     "training.train": "evaluate_words launch",
     "training.train_reader": "reader_config train_reader",
     "training.clone": "clone_hand",
-    "study.attention": "animate entropy plot_alignment plot_attended plot_cross plot_entropy plot_heads plot_self",
-    "study.interventions": "coverage_auc effect head_off head_patched head_uniform induction_scores letter_share "
-    "plot_effect plot_induction rank_heads without_characters",
+    "study.attention": "animate entropy plot_alignment plot_attended plot_cross plot_entropy "
+    "plot_heads plot_self",
+    "study.interventions": "coverage_auc effect head_off head_patched head_uniform induction_scores "
+    "letter_share plot_effect plot_induction rank_heads without_characters",
     "apps.original": "generate generate_helper_fn generate_paragraph get_all_args get_checkpoint "
     "plot_paragraph word_offsets_to_points",
     "apps.collect": "collect_words",
     "apps.form": "ConfigForm form_view",
     "apps.live": "train_live",
     "apps.desk": "WritingDesk",
-    "apps.view": "WritingApp",
+    "apps.panel": "WritingApp",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = [*_MODULE, "__version__"]

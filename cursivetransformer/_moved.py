@@ -29,26 +29,57 @@ MODULES = {
     "tokenizer": "ink.tokens",
     "tracking": "training.tracking data.remote",
     "train": "training.optim training.runs training.train apps.original",
-    "widgets": "apps.desk apps.view",
+    "widgets": "apps.desk apps.view apps.panel",
     "wordbank": "data.wordbank",
 }
-PACKAGES = ("data", "ink", "model")  # old modules that are rooms now
+# Old modules that are rooms now.
+PACKAGES = ("data", "ink", "model")
+# Modules that are still there, and where names that left them are now.
+STAYED = {
+    "cli": "flags",
+    "config": "flags apps.original",
+}
+# Old name: its place and name today, where the name is another.
+RENAMED = {}
+# Old name: why nothing of the kind is left.
+GONE = {}
 PACKAGE = __package__
 
 
+def place_of(old: str, name: str):
+    "Where the name of an old module is now: a module, and its name there. None where there was no such name."
+    if f"{old}.{name}" in RENAMED:
+        module, _, today = RENAMED[f"{old}.{name}"].rpartition(".")
+        return import_module(f"{PACKAGE}.{module}"), today
+    for place in {**MODULES, **STAYED}[old].split():
+        module = import_module(f"{PACKAGE}.{place}")
+        if name in vars(module):
+            return module, name
+    return None
+
+
+def all_names(old: str) -> list:
+    "What `from` an old module `import *` gives."
+    modules = [import_module(f"{PACKAGE}.{place}") for place in MODULES[old].split()]
+    renamed = [name.partition(".")[2] for name in RENAMED if name.startswith(f"{old}.")]
+    return [*renamed, *(name for module in modules for name in module.__all__)]
+
+
 def names_of(old: str):
-    "A module's `__getattr__` that finds the names of an old module where they are now, and says where that is."
+    "The `__getattr__` of an old module: finds its names where they are now, and says where that is."
 
     def find(name: str):
-        for place in MODULES[old].split() if not name.startswith("__") else ():
-            try:
-                value = getattr(import_module(f"{PACKAGE}.{place}"), name)
-            except AttributeError:
-                continue
-            message = f"{PACKAGE}.{old}.{name} is now {PACKAGE}.{place}.{name}; the old path goes with the next release."
-            warnings.warn(message, FutureWarning, stacklevel=2)
-            return value
-        raise AttributeError(f"module '{PACKAGE}.{old}' has no attribute '{name}'")
+        if name == "__all__" and old in MODULES:
+            return all_names(old)
+        if f"{old}.{name}" in GONE:
+            raise AttributeError(f"{PACKAGE}.{old}.{name} is no more: {GONE[f'{old}.{name}']}")
+        found = None if name.startswith("__") else place_of(old, name)
+        if found is None:
+            raise AttributeError(f"module '{PACKAGE}.{old}' has no attribute '{name}'")
+        module, today = found
+        path = f"{PACKAGE}.{old}.{name} is now {module.__name__}.{today}"
+        warnings.warn(f"{path}; the old path goes with the next release.", FutureWarning, stacklevel=2)
+        return getattr(module, today)
 
     return find
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-# What a shell starts in the background ignores Ctrl-C, and what nohup starts a closed connection, and so would all processes that the tests start and stop.
+# What a shell starts in the background ignores Ctrl-C, what nohup starts ignores a closed connection, and so
+# would all processes that the tests start and stop.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-os.environ["WANDB_MODE"] = (
-    "disabled"  # whoever runs the tests may have a key; test_tracking.py brings its own server
-)
+# Whoever runs the tests may have a key; test_tracking.py brings its own server.
+os.environ["WANDB_MODE"] = "disabled"
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 CURSIVE = [sys.executable, "-c", "import sys; from cursivetransformer.cli import main; sys.exit(main())"]
@@ -29,7 +29,7 @@ def shared():
     "The folder of real handwriting and of what the original code answers."
     if not SHARED.is_dir():
         pytest.skip(
-            f"needs the handwriting and fixtures in {SHARED.name}/ beside the checkout, which the developers have"
+            "needs the handwriting and fixtures in shared/ beside the checkout, which the developers have"
         )
     return SHARED
 
@@ -41,9 +41,8 @@ def tiny():
     from cursivetransformer.model.transformer import Transformer
 
     torch.manual_seed(0)
-    return Transformer(
-        preset("debug", vocab_size=525, block_size=1050, context_vocab_size=72, context_block_size=50)
-    ).eval()
+    sizes = dict(vocab_size=525, block_size=1050, context_vocab_size=72, context_block_size=50)
+    return Transformer(preset("debug", **sizes)).eval()
 
 
 @pytest.fixture(scope="session")

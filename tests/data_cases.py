@@ -1,4 +1,7 @@
-"""A sound item of a word bank, and items that are not."""
+"""A sound item of a word bank, items that are not, and a place to fetch files from."""
+
+import http.server
+import threading
 
 ITEM = {
     "metadata": {"author": "me", "asciiSequence": "l", "pointCount": 3, "strokeCount": 1, "aspectRatio": 6},
@@ -35,3 +38,31 @@ BAD = {
     "author a number": (meta(author=3), "author"),
     "page of one": (meta(page=[1]), "page"),
 }
+
+
+class FileServer:
+    "A loopback server that stands for a repository; `files` can be changed while it runs."
+
+    def __init__(self):
+        self.files = {}
+        files = self.files
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                body = files.get(self.path.lstrip("/"))
+                self.send_response(200 if body else 404)
+                self.send_header("Content-Length", str(len(body or b"")))
+                self.end_headers()
+                self.wfile.write(body or b"")
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        # Asked often whether to end, so that a test need not wait for it.
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()

@@ -1,81 +1,93 @@
+import copy
+import dataclasses
+import inspect
 import json
-import sys
+import pickle
 from dataclasses import fields
 
+import numpy as np
 import pytest
 
-from cursivetransformer.apps.original import get_all_args
+from cursivetransformer import config as config_module
 from cursivetransformer.config import (
     ALPHABET,
+    ORIGINAL_NAMES,
+    PACKAGE,
     Config,
     ConfigError,
+    CursiveError,
+    GenerationParams,
+    Settings,
+    WritingOptions,
+    atomic_file,
+    check_shape,
+    check_value,
+    did_you_mean,
     from_dict,
+    knob,
     load_config,
     preset,
     save_config,
+    takes,
     to_dict,
+    with_changes,
+    write_atomic,
 )
 
 # Every name that the authors' notebooks and runs set.
-ORIGINAL_NAMES = """max_steps print_every log_every lr_decay step_lr_every device seed n_layer n_embd n_embd_context n_ctx_head learning_rate weight_decay batch_size
-train_size test_size num_words max_seq_length augment downsample_mean downsample_width add_digits alphabet dataset_name wandb_project wandb_entity wandb_run_name
-wandb_api_key load_from_run_id local_checkpoint_path vocab_size block_size context_block_size context_vocab_size""".split()
+THEIR_FIELDS = """max_steps print_every log_every lr_decay step_lr_every device seed n_layer n_embd
+n_embd_context n_ctx_head learning_rate weight_decay batch_size train_size test_size num_words max_seq_length
+augment downsample_mean downsample_width add_digits alphabet dataset_name wandb_project wandb_entity
+wandb_run_name wandb_api_key load_from_run_id local_checkpoint_path vocab_size block_size context_block_size
+context_vocab_size""".split()
+THEIR_OPTIONS = """temperature top_k do_sample num_steps n_at_a_time n_words space_width sentence_line_width
+sentence_line_height letter_height warmup_sample_ix verbose seed""".split()
+
+
+@dataclasses.dataclass
+class Pen(Settings):
+    width: float = knob(0.4, "size", "millimetres", above=0)
+    tip: float = knob(0.5, "size", "share of it", above=0, high=1.0)
+    drops: int = knob(3, "ink", "of ink", low=1)
+    ink: str | None = knob("blue", "ink", "what is in it", choices=("blue", "black"))
+
+
+# Tables
 
 
 def test_names_that_stay():
-    assert set(ORIGINAL_NAMES) <= {f.name for f in fields(Config)}
+    assert set(THEIR_FIELDS) <= {f.name for f in fields(Config)}
+    ours = {f.name for f in fields(WritingOptions)}
+    assert set(THEIR_OPTIONS) <= ours | set(ORIGINAL_NAMES) and set(ORIGINAL_NAMES.values()) <= ours
 
 
-def test_every_field_has_facts():
-    for f in fields(Config):
+@pytest.mark.parametrize("table", [Config, WritingOptions])
+def test_every_field_has_facts(table):
+    for f in fields(table):
         assert f.metadata["help"] and f.metadata["group"], f.name
-        numeric = f.type in (int, float)
-        assert not numeric or f.metadata["low"] is not None and f.metadata["high"] is not None, (
-            f"{f.name} has no bounds"
-        )
+        assert len(f.metadata["help"]) <= 80 and not f.metadata["help"].endswith("."), f.name
+        # The default is a value that the field takes.
+        assert check_value(table, f.name, f.default) == f.default
+        facts = f.metadata
+        bounded = facts["low"] is not None and facts["high"] is not None or facts["above"] is not None
+        numeric = f.type in (int, float, int | None, float | None)
+        assert not numeric or bounded, f"{f.name} has no bounds"
 
 
-def test_notebook_call_never_reads_the_command_line(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["x", "--n_layer", "9", "--nonsense"])
-    assert get_all_args(use_argparse=False) == Config()
+def test_the_form_needs_both_bounds_of_every_number_of_a_run():
+    numbers = [f for f in fields(Config) if f.type in (int, float)]
+    assert len(numbers) > 20
+    assert all(None not in (f.metadata["low"], f.metadata["high"]) for f in numbers)
 
 
-def test_command_line_is_read(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["x", "--n_layer", "2"])
-    assert get_all_args().n_layer == 2
+def test_a_group_is_in_one_place():
+    for table in Config, WritingOptions:
+        groups = [f.metadata["group"] for f in fields(table)]
+        changes = sum(a != b for a, b in zip(groups, groups[1:], strict=False))
+        assert changes == len(set(groups)) - 1
 
 
-@pytest.mark.parametrize(
-    "argv, value",
-    [
-        (["--augment"], True),
-        (["--augment=false"], False),
-        (["--augment", "true"], True),
-        (["--augment=0"], False),
-    ],
-)
-def test_booleans(argv, value):
-    assert get_all_args(argv=argv).augment is value
-
-
-@pytest.mark.parametrize(
-    "argv, says",
-    [
-        (["--n_layers", "2"], "--n_layer"),
-        (["--n_layer", "two"], "n_layer takes int"),
-        (["--augment=maybe"], "augment takes true or false"),
-        (["--optimizer", "moun"], "muon"),
-        (["--downsample_mean", "1.5"], "between 0.0 and 0.99"),
-        (["--learning_rate", "nan"], "learning_rate lies between"),
-        (["--config", "missing.json"], "missing.json"),
-        (["stray"], "stray"),
-    ],
-)
-def test_bad_command_lines_exit_with_2_and_a_sentence(argv, says, capsys):
-    with pytest.raises(SystemExit) as stop:
-        get_all_args(argv=argv)
-    error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert stop.value.code == 2 and says in error and error.endswith((".", "?"))
+# Values
 
 
 def test_assignments_are_checked():
@@ -90,31 +102,82 @@ def test_assignments_are_checked():
     assert type(c.learning_rate) is float
 
 
+@pytest.mark.parametrize(
+    "table, name, value, sentence",
+    [
+        (Config, "n_layrs", 2, "There is no setting 'n_layrs'. Did you mean 'n_layer'?"),
+        (Config, "n_layer", "2", "n_layer takes int, not '2'."),
+        (Config, "n_layer", 2.0, "n_layer takes int, not 2.0."),
+        (Config, "wandb_entity", 3, "wandb_entity takes str or None, not 3."),
+        (Config, "augment", 1, "augment takes bool, not 1."),
+        (Config, "optimizer", "moun", "optimizer is one of muon, adamw, not 'moun'. Did you mean 'muon'?"),
+        (Config, "downsample_mean", 1.5, "downsample_mean lies between 0.0 and 0.99, and 1.5 does not."),
+        (Config, "learning_rate", float("nan"), "learning_rate lies between 0.0 and 10.0, and nan does not."),
+        (Config, "authors", ("Sam", "Sam"), "authors takes names, each once, not ('Sam', 'Sam')."),
+        (Config, "authors", ["Sam", ""], "authors takes names, each once, not ('Sam', '')."),
+        (Config, "authors", "Sam", "authors takes tuple, not 'Sam'."),
+        (WritingOptions, "temperature", 0, "temperature must be above 0, and 0.0 is not."),
+        (WritingOptions, "temperature", float("inf"), "temperature must be above 0, and inf is not."),
+        (WritingOptions, "width", -1, "width must be above 0, and -1.0 is not."),
+        (WritingOptions, "top_p", 1.5, "top_p must be above 0 and at most 1.0, and 1.5 is not."),
+        (WritingOptions, "top_k", 0, "top_k lies between 1 and 1000000, and 0 does not."),
+        (WritingOptions, "slant", 11, "slant lies between -10.0 and 10.0, and 11.0 does not."),
+        (WritingOptions, "color", None, "color takes str, not None."),
+        (Pen, "drops", 0, "drops must be at least 1, and 0 is not."),
+        (Pen, "ink", "red", "ink is one of blue, black, not 'red'."),
+    ],
+)  # fmt: skip
+def test_complaints_are_sentences(table, name, value, sentence):
+    with pytest.raises(ConfigError) as e:
+        setattr(table(), name, value)
+    assert str(e.value) == sentence
+
+
+def test_none_passes_where_a_field_may_have_none():
+    pen = Pen(ink=None)
+    assert pen.ink is None and WritingOptions(top_k=None, slant=None) == WritingOptions()
+
+
+def test_numbers_of_numpy_and_lists_of_json_are_taken_for_pythons():
+    options = WritingOptions(temperature=np.float32(0.5), seed=np.int64(3), top_k=np.uint8(5))
+    assert [type(v) for v in (options.temperature, options.seed, options.top_k)] == [float, int, int]
+    assert (options.temperature, options.seed, options.top_k) == (0.5, 3, 5)
+    assert type(WritingOptions(width=np.int32(4)).width) is float
+    assert Config(authors=["Sam", "Ada"]).authors == ("Sam", "Ada")
+    for wrong in np.float64(3.0), np.array(3), np.bool_(True):
+        with pytest.raises(ConfigError, match="seed takes int"):
+            WritingOptions().seed = wrong
+
+
+def test_suggestions():
+    assert did_you_mean("n_layers", ["n_layer", "n_embd"]) == " Did you mean 'n_layer'?"
+    assert did_you_mean("xyz", ["n_layer"]) == "" == did_you_mean("x", [])
+
+
+def test_widths_and_heads_go_together():
+    for name in "default", "paper", "debug":
+        check_shape(preset(name))
+    with pytest.raises(ConfigError, match="n_embd_context must equal n_embd"):
+        check_shape(Config(n_embd=64))
+    with pytest.raises(ConfigError, match="multiple of 2\\*n_ctx_head, and 90 is not one of 8"):
+        check_shape(Config(n_embd=90, n_embd_context=90, n_ctx_head=4))
+
+
+# Presets and files
+
+
 def test_presets_suggest_too():
     with pytest.raises(ConfigError, match="Did you mean 'n_layer'"):
         preset(n_layers=3)
-
-
-def test_resuming_starts_from_the_runs_own_config(tmp_path, capsys):
-    save_config(preset("debug", seed=9, resume=True, run_dir=str(tmp_path)), tmp_path / "config.json")
-    c = get_all_args(argv=["--resume", "--run_dir", str(tmp_path), "--max_steps", "7"])
-    assert (c.seed, c.n_layer, c.max_steps, c.resume) == (9, 2, 7, True)
-    assert not load_config(tmp_path / "config.json").resume
-    for argv, says in (
-        (["--resume", "--run_dir", "nowhere"], "no run to resume"),
-        (["--config", str(tmp_path / "config.json"), "--preset", "paper"], "two ways"),
-    ):
-        with pytest.raises(SystemExit):
-            get_all_args(argv=argv)
-        assert says in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="Did you mean 'debug'"):
+        preset("debag")
 
 
 def test_saved_and_loaded(tmp_path):
-    c = preset("paper", wandb_api_key="secret", seed=3)
+    c = preset("paper", wandb_api_key="secret", seed=3, resume=True)
     path = save_config(c, tmp_path / "c.json")
-    assert "secret" not in path.read_text()
+    assert "secret" not in path.read_text() and "resume" not in path.read_text()
     assert load_config(path) == preset("paper", seed=3)
-    assert get_all_args(argv=["--config", str(path), "--n_layer", "2"]) == preset("paper", seed=3, n_layer=2)
 
 
 @pytest.mark.parametrize(
@@ -128,19 +191,121 @@ def test_bad_files_are_named(tmp_path, text, says):
     assert "c.json" in str(e.value)
 
 
+def test_files_that_are_not_there_or_no_text_are_named(tmp_path):
+    (tmp_path / "c.json").write_bytes(b"\xff\xfe")
+    for name in "c.json", "none.json":
+        with pytest.raises(ConfigError, match=name):
+            load_config(tmp_path / name)
+
+
 def test_round_trip_through_json():
     assert from_dict(json.loads(json.dumps(to_dict(preset("debug"))))) == preset("debug")
+    several = preset("debug", authors=("Sam", "Ada"), vocab_size=525)
+    assert from_dict(json.loads(json.dumps(to_dict(several)))) == several
 
 
 def test_paper_preset_is_the_published_recipe():
     c = preset("paper")
-    assert (c.n_layer, c.n_embd, c.n_ctx_head, c.max_seq_length, c.num_words, c.batch_size, c.max_steps) == (
-        5,
-        64,
-        4,
-        1050,
-        4,
-        32,
-        125_000,
-    )
+    shape = c.n_layer, c.n_embd, c.n_ctx_head, c.max_seq_length, c.num_words, c.batch_size, c.max_steps
+    assert shape == (5, 64, 4, 1050, 4, 32, 125_000)
     assert len(ALPHABET) == len(set(ALPHABET)) == 71
+
+
+def test_the_packages_files_are_found():
+    assert (PACKAGE / "default.safetensors").exists() and PACKAGE.name == "cursivetransformer"
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path):
+    path = write_atomic(tmp_path / "new/page.txt", "before")
+    assert path.read_text() == "before"
+    with pytest.raises(KeyboardInterrupt), atomic_file(path) as f:
+        f.write(b"half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "before" and [p.name for p in path.parent.iterdir()] == ["page.txt"]
+    assert write_atomic(path, b"after").read_bytes() == b"after"
+    plain = tmp_path / "plain"
+    plain.write_text("")
+    assert path.stat().st_mode == plain.stat().st_mode
+
+
+def test_places_that_cannot_be_written_are_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CursiveError, match="Cannot write .*Choose another place"):
+        write_atomic(tmp_path / "file/page.txt", "")
+    with pytest.raises(BrokenPipeError), atomic_file(tmp_path / "page.txt"):
+        raise BrokenPipeError
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+# How to write
+
+
+def test_their_names_are_ours():
+    params = GenerationParams(sentence_line_width=4, letter_height=0.5, seed=3)
+    assert (params.width, params.first_line, params.seed) == (4.0, 0.5, 3)
+    params.sentence_line_height = 1
+    params.word_space = 0.3
+    assert (params.line_height, params.space_width) == (1.0, 0.3)
+    for theirs, ours in ORIGINAL_NAMES.items():
+        assert getattr(params, theirs) == getattr(params, ours)
+    assert GenerationParams() == GenerationParams(sentence_line_width=WritingOptions.width)
+    assert isinstance(params, WritingOptions)
+
+
+def test_their_names_are_checked_and_suggested_too():
+    with pytest.raises(ConfigError, match="width must be above 0"):
+        GenerationParams(sentence_line_width=0)
+    with pytest.raises(ConfigError, match="word_space lies between"):
+        GenerationParams().space_width = -1
+    with pytest.raises(ConfigError, match="Did you mean 'temperature'"):
+        GenerationParams(temprature=1)
+    with pytest.raises(AttributeError, match="Did you mean 'temperature'"):
+        _ = GenerationParams().temprature
+    assert not hasattr(WritingOptions(), "space_width")
+
+
+def test_options_are_copied_and_stored_like_any_object():
+    params = GenerationParams(sentence_line_width=4)
+    for same in copy.copy(params), copy.deepcopy(params), pickle.loads(pickle.dumps(params)):
+        assert same == params and same is not params and same.sentence_line_width == 4
+    changed = dataclasses.replace(params, seed=2)
+    assert type(changed) is GenerationParams and (changed.seed, changed.width) == (2, 4.0)
+    assert dataclasses.asdict(params)["width"] == 4.0 and "width=4.0" in repr(params)
+
+
+def test_changes_make_other_options():
+    for table in WritingOptions, GenerationParams:
+        before = table(seed=1)
+        after = with_changes(before, {"space_width": 0.2, "top_k": 5, "width": 3})
+        assert (after.word_space, after.top_k, after.width, after.seed) == (0.2, 5, 3.0, 1)
+        assert type(after) is table and before == table(seed=1)
+        assert with_changes(before, {}) == before
+        with pytest.raises(ConfigError, match="Did you mean 'temperature'"):
+            with_changes(before, {"temprature": 1})
+        with pytest.raises(ConfigError, match="top_p must be"):
+            with_changes(before, {"top_p": 0})
+
+
+# Signatures
+
+
+def test_a_signature_shows_the_table_or_some_groups_of_it():
+    def draw(words, width=1.0, **options):
+        return words, width, options
+
+    shown = inspect.signature(takes(Pen, "size")(draw))
+    assert str(shown) == "(words, width=1.0, *, tip: float = 0.5)"
+    whole = inspect.signature(takes(Pen)(draw)).parameters
+    assert list(whole) == ["words", "width", "tip", "drops", "ink"]
+    assert whole["ink"].default == "blue" and whole["drops"].annotation is int
+    assert draw("so", ink="black") == ("so", 1.0, {"ink": "black"})
+
+
+def test_presets_and_params_show_what_they_take():
+    shown = inspect.signature(preset).parameters
+    assert next(iter(shown)) == "name" and set(shown) - {"name"} == {f.name for f in fields(Config)}
+    assert set(inspect.signature(GenerationParams).parameters) == {f.name for f in fields(WritingOptions)}
+
+
+def test_what_the_page_exports_is_there():
+    assert all(hasattr(config_module, name) for name in config_module.__all__)

@@ -11,6 +11,7 @@ __all__ = [
     "spell_time",
     "describe_progress",
     "Live",
+    "picture_tag",
     "train_live",
 ]
 
@@ -26,10 +27,9 @@ from ..training.runs import Run, plot_metrics
 from ..training.train import train
 
 # %% ../../nbs/apps/03_live.ipynb #ebe2fd8d
-SIDES, WAYS = (
-    {"train": "a learned text", "test": "an unseen text"},
-    {"topk": "likeliest", "sample": "drawn at random"},
-)
+# What the parts of a picture's name stand for.
+SIDES = {"train": "a learned text", "test": "an unseen text"}
+WAYS = {"topk": "likeliest", "sample": "drawn at random"}
 
 
 def title_of(picture: Path) -> str:
@@ -49,41 +49,40 @@ def draw_progress(
     fig = Figure(figsize=(11, 3), layout="constrained")
     left, right = fig.subfigures(1, 2, width_ratios=(2, 3))
     plot_metrics(metrics, left.add_subplot())
-    for ax, path in zip(right.subplots(2, 2).flat if pictures else (), pictures):
-        ax.imshow(matplotlib.image.imread(path), interpolation="antialiased")
-        ax.set_title(title_of(Path(path)), fontsize=8, color="#666")
-        ax.axis("off")
+    if pictures:
+        for ax, path in zip(right.subplots(2, 2).flat, pictures):
+            ax.imshow(matplotlib.image.imread(path), interpolation="antialiased")
+            ax.set_title(title_of(Path(path)), fontsize=8, color="#666")
+            ax.axis("off")
     return fig
 
 
 # %% ../../nbs/apps/03_live.ipynb #c6f4a97f
 def spell_time(seconds: float) -> str:
     "A duration as people say it."
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 def describe_progress(metrics: list, config: Config) -> str:
     "Where a run is, as a line of text."
     if not metrics:
-        return f"Step 0 of {config.max_steps}" + (
-            ": on a GPU the first steps wait for the compiler, a minute or so" if config.compile else ""
-        )
-    step, last = metrics[-1]["step"], {k: v for row in metrics for k, v in row.items()}  # the newest of each
+        wait = ": on a GPU the first steps wait for the compiler, a minute or so" if config.compile else ""
+        return f"Step 0 of {config.max_steps}{wait}"
+    step = metrics[-1]["step"]
+    newest = {name: value for row in metrics for name, value in row.items()}
     parts = [f"Step {step} of {config.max_steps}"]
-    if "seconds_per_step" in last and step < config.max_steps:
-        parts.append(f"about {spell_time(last['seconds_per_step'] * (config.max_steps - step))} left")
-    if "test_loss" in last:
-        parts.append(
-            f"test loss {last['test_loss']:.3f} nats/token, {min(r['test_loss'] for r in metrics if 'test_loss' in r):.3f} at best"
-        )
-    if "character_error" in last:
-        parts.append(f"character error {last['character_error']:.0%}")
+    if "seconds_per_step" in newest and step < config.max_steps:
+        left = newest["seconds_per_step"] * (config.max_steps - step)
+        parts.append(f"about {spell_time(left)} left")
+    if "test_loss" in newest:
+        best = min(row["test_loss"] for row in metrics if "test_loss" in row)
+        parts.append(f"test loss {newest['test_loss']:.3f} nats/token, {best:.3f} at best")
+    if "character_error" in newest:
+        parts.append(f"character error {newest['character_error']:.0%}")
     return " · ".join(parts)
 
 
@@ -96,8 +95,11 @@ class Live:
         config: Config,  # of the run
         every: float = 2.0,  # seconds between two pictures at least
     ):
-        self.config, self.every, self.handle = config, every, None
-        self.due, self.pictures = 0.0, []  # when the next picture may be drawn; the newest samples
+        self.config = config
+        self.every = every
+        self.handle = None  # of the output, once there is one
+        self.due = 0.0  # when the next picture may be drawn
+        self.pictures = []  # the newest samples
 
     def __call__(self, metrics: list, pictures: list):
         "Show a run, unless it has just been shown."
@@ -113,14 +115,7 @@ class Live:
         "Put a run in the place of what is shown."
         from IPython.display import display
 
-        picture = io.BytesIO()
-        if metrics:
-            draw_progress(metrics, self.pictures).savefig(picture, format="png", dpi=80, facecolor="white")
-        image = (
-            f'<img style="max-width:100%;background:white" alt="losses and handwriting" src="data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}">'
-            if metrics
-            else ""
-        )
+        image = picture_tag(draw_progress(metrics, self.pictures)) if metrics else ""
         bundle = {"text/html": f"<div><div>{html.escape(text)}</div>{image}</div>", "text/plain": text}
         if self.handle is None:
             self.handle = display(bundle, raw=True, display_id=True)
@@ -128,18 +123,28 @@ class Live:
             self.handle.update(bundle, raw=True)
 
 
+def picture_tag(figure) -> str:  # HTML
+    "A matplotlib figure as an image."
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=80, facecolor="white")
+    data = base64.b64encode(picture.getvalue()).decode()
+    style = "max-width:100%;background:white"
+    return f'<img style="{style}" alt="losses and handwriting" src="data:image/png;base64,{data}">'
+
+
+# %% ../../nbs/apps/03_live.ipynb #51d82c4a
 def train_live(
     config: Config,
     every: float = 2.0,  # seconds between two pictures at least
 ) -> Run:
-    "`train`, shown in the notebook's output while it goes on. The notebook's stop button saves the run and ends it. Raises `CursiveError`."
+    """`train`, shown in the notebook's output while it goes on. The notebook's stop button saves the run and
+    ends it. Raises `CursiveError`."""
     live = Live(config, every)
     live.show([], describe_progress([], config))
     run = train(config, live)
-    end = (
-        "Done."
-        if run.finished
-        else f"Stopped; everything is saved in {run.folder}. Go on with: train_live(dataclasses.replace(config, resume=True))"
-    )
+    end = "Done."
+    if not run.finished:
+        more = "train_live(dataclasses.replace(config, resume=True))"
+        end = f"Stopped; everything is saved in {run.folder}. Go on with: {more}"
     live.show(run.metrics, f"{describe_progress(run.metrics, config)}. {end}")
     return run

@@ -20,13 +20,14 @@ import textwrap
 
 import torch
 
-from ..flags import config_parser, parse_config
-from ..config import Config, preset, CursiveError, GenerationParams
+from ..config import Config, CursiveError, GenerationParams, preset
 from ..data.dataset import StrokeDataset
+from ..flags import config_parser, parse_config
 from ..ink.curves import on_page, plot_words
 from ..ink.points import LINE_START, Word, offsets_to_strokes, strokes_to_offsets
 from ..ink.tokens import fold
-from ..model.transformer import Cache, Transformer
+from ..model.decode import KVCache
+from ..model.transformer import Transformer
 from ..writing.page import layout, respell, split_text
 from ..writing.sample import choose_tokens
 from ..writing.spelling import Spelling, generate_words, spelling_of
@@ -49,7 +50,7 @@ def generate(
     window = (
         model.get_block_size() if model.config.positions == "learned" else max(max_new_tokens, idx.shape[1])
     )
-    cache = Cache(model, context, min(window, max(max_new_tokens, idx.shape[1])))
+    cache = KVCache(model, context, min(window, max(max_new_tokens, idx.shape[1])))
     new = idx[:, -window:]
     while idx.shape[1] < max_new_tokens:
         # Once learned positions run out, the window slides, and every token of it has a new position: no cache can help.

@@ -7,209 +7,230 @@ __all__ = [
     "PAD",
     "PAPER",
     "MARK",
-    "SCRIPT",
-    "STYLE",
     "MOST_BUTTONS",
-    "PROPOSED",
-    "DOWNLOAD",
-    "NO_STYLE",
+    "box_in_mm",
     "drawing",
     "offered",
-    "clickable_page",
-    "ClickView",
     "still",
+    "still_word",
     "ButtonView",
+    "word_button",
+    "offer_row",
+    "candidate_cell",
+    "reading",
     "refill",
-    "Worker",
-    "WritingApp",
+    "close",
+    "clickable_page",
+    "allow_in_colab",
+    "ClickView",
     "page_view",
-    "make_controls",
-    "arrange",
 ]
 
 # %% ../../nbs/apps/05_view.ipynb #1ddf0888
-import atexit
-import base64
-import contextlib
 import functools
 import html
-import mimetypes
-import queue
-import threading
-import traceback
 
 import numpy as np
 
 from .desk import Sheet, WritingDesk
-from ..config import CursiveError
-from ..ink.curves import INK, MM, box_of, on_page, path_data
-from ..writing.page import FORMATS, indices_of, layout
+from ..config import PACKAGE, CursiveError
+from ..ink.curves import INK, MM, box_of, on_page, path_data, pen_attributes
+from ..writing.page import layout
 
 # %% ../../nbs/apps/05_view.ipynb #d4f10143
 PAD = np.array([0.05, 0.04])  # canvas heights around a word's ink that belong to it
 
 
+def box_in_mm(low: np.ndarray, high: np.ndarray) -> list:  # x, y, width, height
+    "The box between two corners (x, y) in canvas heights, in millimetres."
+    return [round(float(v), 2) for v in (*(low * MM), *((high - low) * MM))]
+
+
 def drawing(
-    words: list, margin: float = 0.2
-) -> dict:  # box (x, y, width, height); words: text, path and box of each
-    "A page as a view needs it. Lengths in millimetres."
+    words: list,  # of placed `Word`s
+    margin: float = 0.2,  # around the ink, canvas heights
+) -> dict:  # box: of all; words: a dict of text, path and box for each
+    "A page as a view needs it. Lengths in millimetres, boxes as x, y, width and height."
+    shapes = []
+    for word in words:
+        low, high = box_of([word], 0.0)
+        box = box_in_mm(low - PAD, high + PAD)
+        shapes.append(dict(text=word.text, path=path_data(on_page(word)), box=box))
+    return dict(box=box_in_mm(*box_of(words, margin)) if words else None, words=shapes)
 
-    def box(low, high):
-        return [round(float(v), 2) for v in (*(low * MM), *((high - low) * MM))]
 
-    corners = [box_of([w], 0.0) for w in words]
-    return dict(
-        box=box(*box_of(words, margin)) if words else None,
-        words=[
-            dict(text=w.text, path=path_data(on_page(w)), box=box(low - PAD, high + PAD))
-            for w, (low, high) in zip(words, corners)
-        ],
+def offered(desk: WritingDesk) -> list:  # a dict for each word: index, text, candidates
+    "The candidates on offer, as a view needs them: drawing, what it says, whether it is right and taken."
+    offers = []
+    for i, candidates in desk.offers.items():
+        taken = desk.taken(i)
+        shown = []
+        for n, candidate in enumerate(candidates):
+            ink = drawing(layout([candidate.word], desk.params), 0.08)
+            shown.append(dict(drawing=ink, says=candidate.says, right=candidate.right, taken=n == taken))
+        offers.append(dict(index=i, text=desk.sheet.words[i].text, candidates=shown))
+    return offers
+
+
+# %% ../../nbs/apps/05_view.ipynb #7613d4a2
+PAPER = "#fffdf8"
+MARK = "#d9730d"  # around marked words
+
+
+def still(page: dict, marks: frozenset = frozenset(), numbers: bool = False) -> str:  # SVG
+    "A page as a picture, with marks and the words' numbers."
+    if not page["words"]:
+        return ""
+    x, y, width, height = page["box"]
+    words = "".join(still_word(i, w, i in marks, numbers) for i, w in enumerate(page["words"]))
+    text = html.escape(" ".join(w["text"] for w in page["words"]))
+    style = f"display:block;width:100%;max-width:{4 * width:.0f}px;background:{PAPER};border-radius:6px"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{x} {y} {width} {height}" style="{style}" '
+        f'role="img" aria-label="{text}">{words}</svg>'
     )
 
 
-def offered(
-    desk: WritingDesk,
-) -> list:  # a dict each word: index, text, candidates with drawing, what they say, whether they read right and lie on the page
-    "The candidates on offer, as a view needs them."
-    return [
-        dict(
-            index=i,
-            text=desk.sheet.words[i].text,
-            candidates=[
-                dict(
-                    drawing=drawing(layout([c.word], desk.params), 0.08),
-                    says=c.says,
-                    right=c.right,
-                    taken=n == desk.taken(i),
-                )
-                for n, c in enumerate(candidates)
-            ],
-        )
-        for i, candidates in desk.offers.items()
-    ]
+def still_word(index: int, word: dict, marked: bool, numbered: bool) -> str:  # SVG
+    "One word of a page, as `drawing` describes it."
+    left, top, width, height = word["box"]
+    parts = [f'<path d="{word["path"]}" {pen_attributes(0.4, INK)}/>']
+    if marked:
+        frame = f'rx="1.2" fill="{MARK}26" stroke="{MARK}" stroke-width="0.35"'
+        parts.insert(0, f'<rect x="{left}" y="{top}" width="{width}" height="{height}" {frame}/>')
+    if numbered:
+        font = 'font-size="2.6" font-family="sans-serif" fill="#555"'
+        parts.append(f'<text x="{left + 0.3:.2f}" y="{top - 0.5:.2f}" {font}>{index}</text>')
+    return "".join(parts)
 
 
-# %% ../../nbs/apps/05_view.ipynb #7f3dac1a
-PAPER, MARK = "#fffdf8", "#d9730d"
-SCRIPT = """
-const svg = (tag, attributes, ...children) => put(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
-const html = (tag, attributes, ...children) => put(document.createElement(tag), attributes, children);
-function put(node, attributes, children) {
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
-const rect = ([x, y, width, height]) => svg("rect", { x, y, width, height, rx: 1.2 });
-function picture({ box, words }, attributes) {
-  return svg("svg", { viewBox: box.join(" "), style: `max-width:${4*box[2]}px`, ...attributes }, ...words.map(w => svg("path", { d: w.path })));
-}
+# %% ../../nbs/apps/05_view.ipynb #7ab4e165
+MOST_BUTTONS = 150  # a front end takes long to make more; words have numbers too, which can be typed
 
-function render({ model, el }) {
-  const paper = html("div", { class: "cursive-paper" }), offers = html("div", { class: "cursive-offers" });
-  el.append(html("div", { class: "cursive-desk" }, paper, offers));
 
-  function toggle(index) {
-    const marked = new Set(model.get("marked"));
-    if (!marked.delete(index)) marked.add(index);
-    model.set("marked", [...marked].sort((a, b) => a - b));
-    model.save_changes();
-  }
-  function drawPage() {
-    const { box, words } = model.get("page"), focused = paper.querySelector(":focus")?.dataset.index;
-    paper.replaceChildren();
-    paper.hidden = !words.length;
-    if (!words.length) return;
-    const sheet = svg("svg", { viewBox: box.join(" "), style: `max-width:${4*box[2]}px`, role: "group", "aria-label": "the page" });
-    words.forEach((w, i) => {
-      const [x, y] = w.box;
-      const word = svg("g", { class: "cursive-word", role: "button", tabindex: 0, "data-index": i },
-        svg("title", {}), rect(w.box), svg("path", { d: w.path }), svg("text", { x: x + 0.3, y: y - 0.5 }, String(i)));
-      word.addEventListener("click", () => toggle(i));
-      word.addEventListener("keydown", e => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); e.stopPropagation(); toggle(i); } });
-      sheet.append(word);
-    });
-    paper.append(sheet);
-    drawMarks();
-    if (focused !== undefined) paper.querySelector(`[data-index="${focused}"]`)?.focus();
-  }
-  function drawMarks() {
-    const marked = new Set(model.get("marked")), says = model.get("says"), { words } = model.get("page");
-    for (const word of paper.querySelectorAll(".cursive-word")) {
-      const i = Number(word.dataset.index), name = `${i} ${words[i].text}` + (i in says ? `, reads '${says[i]}'` : "");
-      word.setAttribute("aria-pressed", marked.has(i));
-      word.setAttribute("aria-label", name);
-      word.querySelector("title").textContent = name;
-    }
-  }
-  function drawOffers() {
-    offers.replaceChildren(...model.get("offers").map(({ index, text, candidates }) => {
-      const row = html("div", { class: "cursive-offer", role: "group", "aria-label": `drawings of word ${index}` }, html("span", { class: "cursive-name" }, `${index} ${text}`));
-      candidates.forEach(({ drawing, says, right, taken }, n) => {
-        const reads = says === null ? "" : right ? "reads right" : `reads '${says}'`;
-        const button = html("button", { type: "button", "aria-pressed": taken, "aria-label": `drawing ${n + 1} of ${candidates.length}, ${reads}`, title: reads },
-          picture(drawing, {}), html("small", { class: right ? "" : "cursive-wrong" }, reads));
-        button.addEventListener("click", () => model.send({ take: [index, n] }));
-        row.append(button);
-      });
-      return row;
-    }));
-  }
-  const drawers = { page: drawPage, marked: drawMarks, says: drawMarks, offers: drawOffers };
-  for (const [name, draw] of Object.entries(drawers)) model.on(`change:${name}`, draw);
-  drawPage();
-  drawOffers();
-  return () => { for (const [name, draw] of Object.entries(drawers)) model.off(`change:${name}`, draw); };
-}
-export default { render };
-"""
+class ButtonView:
+    "The page as a picture, and plain buttons."
+
+    def __init__(self, on_mark, on_take):
+        import ipywidgets as W
+
+        self.on_mark = on_mark
+        self.on_take = on_take
+        self.texts = []  # of the words that have buttons
+        self.offers = []  # what the rows show
+        self.picture = W.HTML()
+        self.words = W.HBox(layout=W.Layout(flex_flow="row wrap"))
+        self.rows = W.VBox()
+        self.widget = W.VBox([self.picture, self.words, self.rows])
+
+    def show(self, sheet: Sheet, page: dict, offers: list):  # what `drawing` and `offered` say
+        texts = [w["text"] for w in page["words"][:MOST_BUTTONS]]
+        self.picture.value = still(page, sheet.marks, numbers=True)
+        if texts != self.texts:
+            self.texts = texts
+            refill(self.words, [word_button(i, text, self.on_mark) for i, text in enumerate(texts)])
+        if offers != self.offers:
+            self.offers = offers
+            refill(self.rows, [offer_row(offer, self.on_take) for offer in offers])
+        for i, button in enumerate(self.words.children):
+            button.value = i in sheet.marks
+
+
+# %% ../../nbs/apps/05_view.ipynb #aa5840f0
+def word_button(index: int, text: str, on_mark):
+    "A button that marks a word, or takes the mark away."
+    import ipywidgets as W
+
+    layout = W.Layout(width="auto", margin="2px 4px 2px 0")
+    button = W.ToggleButton(description=f"{index} {text}", layout=layout)
+
+    def pressed(change):
+        on_mark(lambda marks: marks | {index} if change["new"] else marks - {index})
+
+    button.observe(pressed, "value")
+    return button
+
+
+# %% ../../nbs/apps/05_view.ipynb #9e60cc80
+def offer_row(offer: dict, on_take):  # one of `offered`
+    "The candidates of a word."
+    import ipywidgets as W
+
+    index = offer["index"]
+    name = W.Label(f"{index} {offer['text']}", layout=W.Layout(width="96px"))
+    cells = []
+    for n, candidate in enumerate(offer["candidates"]):
+        cells.append(candidate_cell(candidate, functools.partial(on_take, index, n)))
+    return W.HBox([name, *cells], layout=W.Layout(flex_flow="row wrap", align_items="center"))
+
+
+def candidate_cell(candidate: dict, take):
+    "A candidate, what it reads as, and a button that takes it."
+    import ipywidgets as W
+
+    taken = candidate["taken"]
+    layout = W.Layout(width="100%", margin="2px 0")
+    button = W.Button(description="taken" if taken else "take", disabled=taken, layout=layout)
+    button.on_click(lambda _: take())
+    ink = f'{still(candidate["drawing"])}<small style="line-height:1.6">{reading(candidate)}</small>'
+    layout = W.Layout(width="150px", margin="4px 6px 4px 0", justify_content="space-between")
+    return W.VBox([W.HTML(ink), button], layout=layout)
+
+
+def reading(candidate: dict) -> str:  # HTML
+    "How a candidate reads; empty if it could not be read."
+    if candidate["says"] is None:
+        return ""
+    return "reads right" if candidate["right"] else f"reads '{html.escape(candidate['says'])}'"
+
+
+# %% ../../nbs/apps/05_view.ipynb #a7114a6d
+def refill(box, children: list):
+    "Give a box other children, and close the old ones, which would stay in memory on both sides."
+    old = box.children
+    box.children = children
+    for child in old:
+        close(child)
+
+
+def close(widget):
+    "Close a widget and all that is in it."
+    for child in getattr(widget, "children", ()):
+        close(child)
+    widget.close()
+
 
 # %% ../../nbs/apps/05_view.ipynb #b88b7f04
-STYLE = f"""
-.cursive-desk {{ color: inherit; font-family: var(--jp-ui-font-family, system-ui, sans-serif); font-size: 13px; }}
-.cursive-paper, .cursive-offer button {{ background: {PAPER}; border: 1px solid #d8d4c8; border-radius: 6px; box-sizing: border-box; }}
-.cursive-paper {{ padding: 4px; margin: 2px 0; }}
-.cursive-paper[hidden] {{ display: none; }}
-.cursive-desk svg {{ display: block; width: 100%; height: auto; overflow: visible; }}
-.cursive-desk path {{ fill: none; stroke: {INK}; stroke-width: 0.4; stroke-linecap: round; stroke-linejoin: round; }}
-.cursive-word {{ cursor: pointer; outline: none; }}
-.cursive-word rect {{ fill: transparent; stroke: none; }}
-.cursive-word text {{ font: 2.6px system-ui, sans-serif; fill: #555; visibility: hidden; user-select: none; }}
-.cursive-word:hover rect, .cursive-word:focus-visible rect {{ fill: {INK}14; stroke: {INK}; stroke-width: 0.25; }}
-.cursive-word[aria-pressed=true] rect {{ fill: {MARK}26; stroke: {MARK}; stroke-width: 0.35; }}
-.cursive-word[aria-pressed=true]:hover rect, .cursive-word[aria-pressed=true]:focus-visible rect {{ stroke-width: 0.6; }}
-.cursive-word:hover text, .cursive-word:focus-visible text, .cursive-word[aria-pressed=true] text {{ visibility: visible; }}
-.cursive-offers {{ max-height: 320px; overflow-y: auto; }}
-.cursive-offer {{ display: flex; flex-wrap: wrap; align-items: stretch; gap: 6px; margin: 6px 0; }}
-.cursive-name {{ flex: 0 0 96px; align-self: center; overflow-wrap: anywhere; }}
-.cursive-offer button {{ flex: 0 1 150px; min-width: 90px; padding: 4px; cursor: pointer; font: inherit; color: #555; display: flex; flex-direction: column; align-items: center; justify-content: space-between; gap: 2px; }}
-.cursive-offer button:hover {{ border-color: {INK}; }}
-.cursive-offer button:focus-visible {{ outline: 2px solid {INK}; outline-offset: 1px; }}
-.cursive-offer button[aria-pressed=true] {{ border-color: {INK}; box-shadow: inset 0 0 0 1px {INK}; }}
-.cursive-offer small {{ font-size: 11px; }}
-.cursive-offer .cursive-wrong {{ color: #b3261e; }}
-"""
-
-
 @functools.cache
 def clickable_page():  # -> class
     "The widget of a page to click. Raises `ImportError` without anywidget."
-    import anywidget, traitlets
+    import anywidget
+    import traitlets
 
-    try:
-        from google.colab import output
-    except ImportError:
-        pass
-    else:
-        output.enable_custom_widget_manager()  # Colab shows other people's widgets only when asked to
+    allow_in_colab()
+    folder = PACKAGE / "apps"
+    script = (folder / "page.js").read_text(encoding="utf-8")
+    colours = f"--cursive-ink: {INK}; --cursive-paper: {PAPER}; --cursive-mark: {MARK};"
+    style = f".cursive-desk {{ {colours} }}\n" + (folder / "page.css").read_text(encoding="utf-8")
 
     class ClickablePage(anywidget.AnyWidget):
-        _esm, _css = SCRIPT, STYLE
+        _esm = script
+        _css = style
         page = traitlets.Dict(drawing([])).tag(sync=True)
         marked = traitlets.List().tag(sync=True)
         says = traitlets.Dict().tag(sync=True)
         offers = traitlets.List().tag(sync=True)
 
     return ClickablePage
+
+
+def allow_in_colab():
+    "Have Colab show widgets that are not Jupyter's own, which it does only when asked to."
+    try:
+        from google.colab import output
+    except ImportError:
+        return
+    output.enable_custom_widget_manager()
 
 
 # %% ../../nbs/apps/05_view.ipynb #4d875a45
@@ -219,537 +240,26 @@ class ClickView:
     def __init__(self, on_mark, on_take):
         self.widget = clickable_page()()
         self.widget.observe(lambda change: on_mark(lambda marks: set(change["new"])), "marked")
-        self.widget.on_msg(lambda _, content, __: on_take(*content["take"]))
+        self.widget.on_msg(lambda widget, content, buffers: on_take(*content["take"]))
 
     def show(self, sheet: Sheet, page: dict, offers: list):  # what `drawing` and `offered` say
-        w = self.widget
-        with w.hold_sync():
-            w.page, w.says, w.marked, w.offers = (
-                page,
-                {str(i): says for i, says in sheet.says.items()},
-                sorted(sheet.marks),
-                offers,
-            )
-
-
-# %% ../../nbs/apps/05_view.ipynb #7613d4a2
-MOST_BUTTONS = 150  # a front end takes long to make more; words have numbers too, which can be typed
-
-
-def still(page: dict, marks: frozenset = frozenset(), numbers: bool = False) -> str:  # SVG
-    "A page as a picture, with marks and the words' numbers."
-    if not page["words"]:
-        return ""
-    x, y, width, height = page["box"]
-    pen, frame = (
-        f'fill="none" stroke="{INK}" stroke-width="0.4" stroke-linecap="round" stroke-linejoin="round"',
-        f'rx="1.2" fill="{MARK}26" stroke="{MARK}" stroke-width="0.35"',
-    )
-
-    def one(i: int, text: str, path: str, box: list) -> str:
-        left, top, w, h = box
-        return (
-            (f'<rect x="{left}" y="{top}" width="{w}" height="{h}" {frame}/>' if i in marks else "")
-            + f'<path d="{path}" {pen}/>'
-            + (
-                f'<text x="{left + 0.3:.2f}" y="{top - 0.5:.2f}" font-size="2.6" font-family="sans-serif" fill="#555">{i}</text>'
-                if numbers
-                else ""
-            )
-        )
-
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{x} {y} {width} {height}" style="display:block;width:100%;max-width:{4 * width:.0f}px;background:{PAPER};border-radius:6px" '
-        f'role="img" aria-label="{html.escape(" ".join(w["text"] for w in page["words"]))}">{"".join(one(i, **w) for i, w in enumerate(page["words"]))}</svg>'
-    )
-
-
-class ButtonView:
-    "The page as a picture, and plain buttons."
-
-    def __init__(self, on_mark, on_take):
-        import ipywidgets as W
-
-        self.on_mark, self.on_take, self.texts, self.offers = on_mark, on_take, [], []
-        self.picture, self.words, self.rows = (
-            W.HTML(),
-            W.HBox(layout=W.Layout(flex_flow="row wrap")),
-            W.VBox(),
-        )
-        self.widget = W.VBox([self.picture, self.words, self.rows])
-
-    def show(self, sheet: Sheet, page: dict, offers: list):  # what `drawing` and `offered` say
-        texts = [w["text"] for w in page["words"][:MOST_BUTTONS]]
-        self.picture.value = still(page, sheet.marks, numbers=True)
-        if texts != self.texts:
-            self.texts = texts
-            refill(self.words, [self.word_button(i, t) for i, t in enumerate(texts)])
-        if offers != self.offers:
-            self.offers = offers
-            refill(self.rows, [self.offer_row(**o) for o in offers])
-        for i, button in enumerate(self.words.children):
-            button.value = i in sheet.marks
-
-    def word_button(self, index: int, text: str):
-        import ipywidgets as W
-
-        button = W.ToggleButton(
-            description=f"{index} {text}", layout=W.Layout(width="auto", margin="2px 4px 2px 0")
-        )
-        button.observe(
-            lambda change: self.on_mark(lambda marks: marks | {index} if change["new"] else marks - {index}),
-            "value",
-        )
-        return button
-
-    def offer_row(self, index: int, text: str, candidates: list):
-        import ipywidgets as W
-
-        def cell(n: int, drawing: dict, says: str | None, right: bool, taken: bool):
-            take = W.Button(
-                description="taken" if taken else "take",
-                disabled=taken,
-                layout=W.Layout(width="100%", margin="2px 0"),
-            )
-            take.on_click(lambda _: self.on_take(index, n))
-            reads = "" if says is None else "reads right" if right else f"reads '{html.escape(says)}'"
-            return W.VBox(
-                [W.HTML(f'{still(drawing)}<small style="line-height:1.6">{reads}</small>'), take],
-                layout=W.Layout(width="150px", margin="4px 6px 4px 0", justify_content="space-between"),
-            )
-
-        name = W.Label(f"{index} {text}", layout=W.Layout(width="96px"))
-        return W.HBox(
-            [name, *(cell(n, **c) for n, c in enumerate(candidates))],
-            layout=W.Layout(flex_flow="row wrap", align_items="center"),
-        )
-
-
-def refill(box, children: list):
-    "Give a box other children, and close the old ones, which would stay in memory on both sides."
-
-    def close(widget):
-        for child in getattr(widget, "children", ()):
-            close(child)
-        widget.close()
-
-    old, box.children = box.children, children
-    for child in old:
-        close(child)
-
-
-# %% ../../nbs/apps/05_view.ipynb #08fb11f4
-class Worker:
-    "A thread that does one thing after the other. When Python exits, it ends what it is doing with `stop`, and does nothing more."
-
-    def __init__(self, stop):
-        self.tasks, self.stop, self.over = queue.Queue(), stop, False
-        threading.Thread(target=self.work, daemon=True, name="cursive").start()
-        atexit.register(self.finish)
-
-    def work(self):
-        while True:
-            task = self.tasks.get()
-            try:
-                self.over or task()
-            except Exception:
-                traceback.print_exc()  # a panel that cannot be shown any more; the next task may go well
-            finally:
-                self.tasks.task_done()
-
-    def finish(self, seconds: float = 10):
-        self.over = True
-        self.stop()
-        self.wait(seconds)
-
-    def busy(self) -> bool:
-        return self.tasks.unfinished_tasks > 0
-
-    def wait(self, seconds: float) -> bool:
-        "Whether all is done within so many seconds."
-        with self.tasks.all_tasks_done:
-            return self.tasks.all_tasks_done.wait_for(lambda: not self.busy(), seconds)
-
-
-# %% ../../nbs/apps/05_view.ipynb #c05534b5
-class WritingApp:
-    "A panel to write with: `WritingApp('Sing, O goddess')` as the last line of a cell shows it."
-
-    def __init__(
-        self,
-        text: str = "",  # to begin with
-        desk: WritingDesk | None = None,  # one with the bundled model if None
-        clickable: bool
-        | None = None,  # False for plain buttons, where a front end shows no widgets but Jupyter's own; None for a page to click if anywidget is there
-    ):
-        self.desk = desk or WritingDesk()
-        self.worker = Worker(self.desk.stop)
-        self.showing, self.going, self.drawn = (
-            False,
-            False,
-            (),
-        )  # showing: controls are set by us; going: a button's task is under way; drawn: of what, the page, the candidates
-        self.view = page_view(clickable, self.mark, self.take)
-        self.controls = make_controls(self.desk, text)
-        self.widget = arrange(self.controls, self.view.widget)
-        self.refresh_choices()
-        self.connect()
-        self.desk.changed = self.show
-        self.show()
-        self.propose(self.desk.sheet.marks)
-
-    def _ipython_display_(self):
-        from IPython.display import display
-
-        display(self.widget)
-
-    def wait(self, seconds: float = 60) -> bool:
-        "Whether all that was asked for is done within so many seconds."
-        return self.worker.wait(seconds)
-
-    @contextlib.contextmanager
-    def quietly(self):
-        "While controls are set by us and not by somebody."
-        with self.desk.lock:
-            self.showing = True
-            try:
-                yield
-            finally:
-                self.showing = False
+        widget = self.widget
+        with widget.hold_sync():
+            widget.page = page
+            widget.says = {str(i): says for i, says in sheet.says.items()}
+            widget.marked = sorted(sheet.marks)
+            widget.offers = offers
 
 
 def page_view(clickable: bool | None, on_mark, on_take):
-    "The view there is, or the one asked for. Raises `CursiveError`."
+    "A page to click, or buttons if that is asked for or if there is nothing else. Raises `CursiveError`."
     if clickable is False:
         return ButtonView(on_mark, on_take)
     try:
         return ClickView(on_mark, on_take)
     except ImportError as e:
         if clickable:
-            raise CursiveError(
-                "A page to click needs anywidget, which is not installed: pip install 'cursivetransformer[widgets]'"
-            ) from e
+            install = "pip install 'cursivetransformer[widgets]'"
+            message = f"A page to click needs anywidget, which is not installed: {install}"
+            raise CursiveError(message) from e
         return ButtonView(on_mark, on_take)
-
-
-# %% ../../nbs/apps/05_view.ipynb #16e274c5
-def make_controls(desk: WritingDesk, text: str) -> dict:  # name: widget
-    "All there is to type, press and set, as it stands on a desk."
-    import ipywidgets as W
-
-    p, style = desk.params, {"description_width": "90px"}
-
-    def box(width):
-        return W.Layout(width=width, margin="2px 12px 2px 0")
-
-    def button(name, tooltip, kind=""):
-        return W.Button(
-            description=name,
-            tooltip=tooltip,
-            button_style=kind,
-            layout=W.Layout(width="100px", margin="2px 8px 2px 0"),
-        )
-
-    def slider(name, value, low, high, step, form):
-        return W.FloatSlider(
-            value=value,
-            min=min(low, value),
-            max=max(high, value),
-            step=step,
-            description=name,
-            readout_format=form,
-            continuous_update=False,
-            style=style,
-            layout=box("340px"),
-        )
-
-    def number(name, value, low, high, kind):
-        return kind(value=value, min=low, max=high, description=name, style=style, layout=box("220px"))
-
-    def choice(name, options):
-        return W.Dropdown(options=options, description=name, style=style, layout=box("220px"))
-
-    return dict(
-        text=W.Textarea(
-            value=text,
-            placeholder="What shall be written?",
-            layout=W.Layout(width="100%", height="76px", margin="2px 0"),
-        ),
-        write=button("Write", "write the text in place of what is there", "primary"),
-        stop=button("Stop", "end the writing; what is written stays"),
-        progress=W.IntProgress(layout=W.Layout(width="200px", visibility="hidden")),
-        status=W.HTML(layout=W.Layout(margin="2px 0")),
-        respell=button("Re-spell", "write the marked words again", "warning"),
-        undo=button("Undo", "go back to what was there before"),
-        words=W.Text(
-            description="words",
-            placeholder="click them, or type 2, 4",
-            continuous_update=False,
-            style=style,
-            layout=box("340px"),
-        ),
-        temperature=slider("temperature", p.temperature, 0.05, 1.5, 0.05, ".2f"),
-        size=slider("size, %", 100 * desk.size, 25, 300, 5, ".0f"),
-        slant=slider("slant", p.slant or 0.0, -0.5, 1.0, 0.05, ".2f"),
-        as_written=W.Checkbox(
-            value=p.slant is None, description="slant as written", indent=False, layout=box("220px")
-        ),
-        seed=number("seed", p.seed, 0, 2**31 - 1, W.BoundedIntText),
-        width=number("line, mm", p.width * MM, 25, 10_000, W.BoundedFloatText),
-        style_word=choice("style word", []),
-        author=choice("author", []),
-        kind=W.Dropdown(
-            options=[(f"{k}, {f.about}", k) for k, f in FORMATS.items()],
-            description="save as",
-            style=style,
-            layout=box("340px"),
-        ),
-        name=W.Text(value="page", description="named", style=style, layout=box("220px")),
-        save=button("Save", "write the page into a file"),
-        link=W.HTML(),
-        checkpoint=W.Text(
-            description="model",
-            placeholder="a file, a run's folder, or wandb:ENTITY/PROJECT/RUN",
-            style=style,
-            layout=box("572px"),
-        ),
-        load=button("Load", "write with this model from now on"),
-    )
-
-
-def arrange(c: dict, page) -> object:  # a widget
-    "The panel."
-    import ipywidgets as W
-
-    def row(*names):
-        return W.HBox([c[n] for n in names], layout=W.Layout(flex_flow="row wrap", align_items="center"))
-
-    line = lambda: W.HTML('<hr style="border:0;border-top:1px solid #8884;margin:6px 0">')
-    return W.VBox(
-        [
-            c["text"],
-            row("write", "stop", "progress"),
-            c["status"],
-            page,
-            row("respell", "undo", "words"),
-            line(),
-            row("temperature", "seed"),
-            row("size", "width"),
-            row("slant", "as_written"),
-            row("style_word", "author"),
-            line(),
-            row("kind", "name", "save", "link"),
-            row("checkpoint", "load"),
-        ],
-        layout=W.Layout(width="100%", max_width="920px", padding="4px"),
-    )
-
-
-# %% ../../nbs/apps/05_view.ipynb #4c2b2baa
-def _start(self: WritingApp, task, *args):
-    "Do what a button says, in the other thread, unless another button's task is under way."
-
-    def run():
-        try:
-            self.attempt(task, *args)
-        finally:
-            self.going = False
-        self.show()
-
-    if self.going:
-        return
-    self.going = True
-    self.show()
-    self.worker.tasks.put(run)
-
-
-def _attempt(self: WritingApp, task, *args):
-    "Do something; what goes wrong is a sentence in the panel."
-    try:
-        task(*args)
-    except CursiveError as e:
-        self.desk.tell(str(e), trouble=True)
-    except Exception as e:
-        self.desk.tell(
-            f"That went wrong in a way that nobody foresaw ({type(e).__name__}: {e}); please report it.",
-            trouble=True,
-        )
-
-
-def _mark(self: WritingApp, change):  # from the marked words to those that are to be
-    "Mark words, and have candidates drawn for those that were not marked."
-    with self.desk.lock:
-        if self.showing:
-            return
-        before = self.desk.sheet.marks
-        self.attempt(lambda: self.desk.mark(change(before)))
-    self.propose(self.desk.sheet.marks - before)
-
-
-def _propose(self: WritingApp, indices):
-    "Have candidates drawn for the first few of these words."
-    for i in sorted(indices)[:PROPOSED]:
-        self.worker.tasks.put(functools.partial(self.attempt, self.desk.offer, i))
-
-
-def _take(self: WritingApp, index: int, number: int):
-    "Put a candidate on the page."
-    if not self.going:
-        self.attempt(self.desk.choose, index, number)
-
-
-PROPOSED = 3  # of many words marked together, so many have candidates drawn without being asked; Re-spell draws the others
-WritingApp.start, WritingApp.attempt, WritingApp.mark, WritingApp.propose, WritingApp.take = (
-    _start,
-    _attempt,
-    _mark,
-    _propose,
-    _take,
-)
-
-
-# %% ../../nbs/apps/05_view.ipynb #10614f3f
-def _connect(self: WritingApp):
-    "Let every control do what it is for."
-    c, desk = self.controls, self.desk
-
-    def press(name, task):
-        c[name].on_click(lambda _: task())
-
-    def move(task, *names):
-        def act(change):
-            with desk.lock:
-                if not self.showing:
-                    self.attempt(task, change["new"])
-
-        for name in names:
-            c[name].observe(act, "value")
-
-    press("write", lambda: self.start(self.write, c["text"].value))
-    press("stop", desk.stop)
-    press("respell", lambda: self.start(desk.respell))
-    press("undo", lambda: self.start(desk.undo))
-    press("save", lambda: self.start(self.save))
-    press("load", lambda: self.start(self.load))
-    move(self.mark_typed, "words")
-    move(
-        lambda _: desk.adjust(
-            size=c["size"].value / 100,
-            temperature=c["temperature"].value,
-            seed=c["seed"].value,
-            width=c["width"].value / MM,
-            slant=None if c["as_written"].value else c["slant"].value,
-        ),
-        "size",
-        "temperature",
-        "seed",
-        "width",
-        "as_written",
-        "slant",
-    )
-    move(lambda ix: desk.adjust(warmup_sample_ix=None if ix == NO_STYLE else ix), "style_word")
-    move(lambda name: desk.adjust(author=name), "author")
-
-
-def _write_and_propose(self: WritingApp, text: str):
-    "Write a text, and have candidates drawn for words that read wrong."
-    self.desk.write(text)
-    self.propose(self.desk.sheet.says.keys() & self.desk.sheet.marks)
-
-
-def _mark_typed(self: WritingApp, typed: str):
-    "Mark the words whose numbers were typed."
-    numbers = set(indices_of(typed)) if typed.strip("[] ") else set()
-    self.mark(lambda _: numbers)
-
-
-def _save(self: WritingApp):
-    "Write the page into a file, and offer it for download."
-    c = self.controls
-    name, ending = c["name"].value.strip() or "page", f".{c['kind'].value}"
-    typed = max((f".{k}" for k in FORMATS if name.endswith(f".{k}")), key=len, default="")
-    path = self.desk.save(name.removesuffix(typed) + ending)
-    content, kind = path.read_bytes(), mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    c["link"].value = (
-        ""
-        if len(content) > DOWNLOAD
-        else f'<a download="{html.escape(path.name)}" style="text-decoration:underline" href="data:{kind};base64,{base64.b64encode(content).decode()}">download {html.escape(path.name)}</a>'
-    )
-
-
-def _load(self: WritingApp):
-    "Write with another model."
-    self.desk.load(self.controls["checkpoint"].value.strip() or None)
-    self.refresh_choices()
-
-
-def _refresh_choices(self: WritingApp):
-    "Offer the style words and the authors that there are."
-    c, p, authors, styles = self.controls, self.desk.params, self.desk.model.authors, self.desk.styles()
-    if p.warmup_sample_ix not in (None, *styles.values()):
-        styles[f"sample {p.warmup_sample_ix}"] = p.warmup_sample_ix
-    with self.quietly():
-        c["style_word"].options, c["author"].options = [("none", NO_STYLE), *styles.items()], list(authors)
-        c["style_word"].value, c["author"].value = (
-            NO_STYLE if p.warmup_sample_ix is None else p.warmup_sample_ix,
-            p.author or next(iter(authors), None),
-        )
-        c["author"].layout.display = None if len(authors) > 1 else "none"
-
-
-DOWNLOAD = 4 * 2**20  # bytes that a link may hold; a larger file lies where it was saved
-NO_STYLE = -1  # None would mean that nothing is chosen
-(
-    WritingApp.connect,
-    WritingApp.write,
-    WritingApp.mark_typed,
-    WritingApp.save,
-    WritingApp.load,
-    WritingApp.refresh_choices,
-) = _connect, _write_and_propose, _mark_typed, _save, _load, _refresh_choices
-
-
-# %% ../../nbs/apps/05_view.ipynb #a45298fd
-def _drawing(self: WritingApp) -> tuple:  # what `drawing` and `offered` say
-    "The page and the candidates as they are to be shown."
-    desk, p = self.desk, self.desk.params
-    of = desk.sheet.words, desk.sheet.held, desk.size, p.slant, p.width, desk.offers
-    same = [a is b for a, b in zip(of, self.drawn[0])] if self.drawn else [False] * len(of)
-    page, offers = self.drawn[1:] or (None, None)
-    growing = desk.total and all(same[1:]) and len(of[0]) < 1.25 * len(page["words"])
-    if all(same) or growing:
-        return page, offers
-    self.drawn = of, page if all(same[:-1]) else drawing(desk.picture), offered(desk)
-    return self.drawn[1:]
-
-
-def _show(self: WritingApp):
-    "Bring the panel up to date."
-    c, desk = self.controls, self.desk
-    with self.quietly():
-        sheet, p = desk.sheet, desk.params
-        self.view.show(sheet, *self.drawing())
-        there = len(sheet.words) > 0
-        for name, can in dict(
-            write=not self.going,
-            load=not self.going,
-            stop=desk.total > 0,
-            respell=there and not self.going,
-            undo=bool(desk.history) and not self.going,
-            save=there and not self.going,
-        ).items():
-            c[name].disabled = not can
-        c["slant"].disabled = p.slant is None
-        c["words"].value = ", ".join(map(str, sorted(sheet.marks)))
-        c["progress"].max, c["progress"].value = max(1, desk.total), desk.done
-        c["progress"].layout.visibility = "visible" if desk.total else "hidden"
-        of_total = f" … {desk.done} of {desk.total} words" if desk.total else ""
-        colour = "color:var(--jp-error-color1, #d32f2f)" if desk.trouble else ""
-        c[
-            "status"
-        ].value = (
-            f'<div role="status" style="line-height:1.4;{colour}">{html.escape(desk.message)}{of_total}</div>'
-        )
-
-
-WritingApp.drawing, WritingApp.show = _drawing, _show

@@ -8,12 +8,21 @@ __all__ = [
     "PUBLISHED",
     "EMBEDDED",
     "MAX_BYTES",
+    "DAMAGED",
     "MAX_FRACTION",
+    "WRITING_LINE",
+    "PLACE_LIMIT",
     "ASPECT",
+    "EMBEDDED_TEXTS",
     "is_file",
     "find_bank",
     "arrays_of_points",
+    "json_bytes",
     "read_json",
+    "need",
+    "is_place",
+    "check_metadata",
+    "check_points",
     "parse_item",
     "Bank",
     "load_bank",
@@ -21,8 +30,8 @@ __all__ = [
     "to_item",
     "bank_writer",
     "save_bank",
-    "embedded_words",
     "join_strokes",
+    "embedded_words",
     "split_words",
     "usable",
 ]
@@ -80,24 +89,22 @@ def find_bank(
         return fetch(name)
     for folder in filter(None, ["data", os.environ.get("CURSIVE_DATA")]):
         for ending in ".json.zip", ".json":
-            if is_file(path := Path(folder) / (name + ending)):
+            path = Path(folder) / (name + ending)
+            if is_file(path):
                 return path
     if name in PUBLISHED:
         return fetch(f"{SOURCE}{name}.json.zip", PUBLISHED[name])
     known = ["embedded", *PUBLISHED]
-    raise CursiveError(
-        f"There is no word bank '{name}': no such file, none in data/ or $CURSIVE_DATA, and not one of {', '.join(known)}."
-        f"{did_you_mean(name, known)}"
-    )
+    tried = f"no such file, none in data/ or $CURSIVE_DATA, and not one of {', '.join(known)}"
+    raise CursiveError(f"There is no word bank '{name}': {tried}.{did_you_mean(name, known)}")
 
 
 # %% ../../nbs/data/02_banks.ipynb #07aac2b8
-MAX_BYTES = 64 * 2**20  # of JSON; the largest published bank has 18 MB
-MAX_FRACTION = 100  # canvases; a point farther out is a mistake, not handwriting
+MAX_BYTES = 64 * 2**20  # bytes of JSON, unpacked; the largest published bank has 18 MB
 
 
 def arrays_of_points(item: dict) -> dict:
-    "Turn the points of an item into an array as soon as they are parsed: a list of lists takes seven times the memory."
+    "Turn the points of an item into an array, if they are numbers; a hook for `json.loads`."
     if isinstance(item.get("points"), list):
         try:
             points = np.array(item["points"])
@@ -108,77 +115,108 @@ def arrays_of_points(item: dict) -> dict:
     return item
 
 
+def json_bytes(path: Path) -> bytes:
+    "The JSON of a `.json`, or of a zip with one `.json` in it. Raises `CursiveError` for too much of it."
+    if not zipfile.is_zipfile(path):
+        if path.stat().st_size > MAX_BYTES:
+            raise CursiveError(f"{path} is larger than {MAX_BYTES >> 20} MB; split it.")
+        return path.read_bytes()
+    with zipfile.ZipFile(path) as z:
+        names = [n for n in z.namelist() if n.endswith(".json") and not n.startswith("__MACOSX/")]
+        if len(names) != 1:
+            raise CursiveError(f"{path} should hold one .json file, and holds {len(names)}.")
+        # What a zip says of its sizes may be wrong: read up to the limit and one byte more.
+        with z.open(names[0]) as f:
+            data = f.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise CursiveError(f"{path} unpacks to more than {MAX_BYTES >> 20} MB; that is no word bank.")
+    return data
+
+
+# %% ../../nbs/data/02_banks.ipynb #8a36d2e3
+DAMAGED = zipfile.BadZipFile, zipfile.zlib.error, NotImplementedError, RuntimeError, EOFError
+
+
 def read_json(path: Path):
     "What a `.json` or a zip with one `.json` in it holds, points as arrays. Raises `CursiveError`."
     try:
-        if not zipfile.is_zipfile(path):
-            if path.stat().st_size > MAX_BYTES:
-                raise CursiveError(f"{path} is larger than {MAX_BYTES >> 20} MB; split it.")
-            return json.loads(path.read_bytes(), object_hook=arrays_of_points)
-        with zipfile.ZipFile(path) as z:
-            names = [n for n in z.namelist() if n.endswith(".json") and not n.startswith("__MACOSX/")]
-            if len(names) != 1:
-                raise CursiveError(f"{path} should hold one .json file, and holds {len(names)}.")
-            with z.open(names[0]) as f:
-                data = f.read(MAX_BYTES + 1)
-            if len(data) > MAX_BYTES:
-                raise CursiveError(f"{path} unpacks to more than {MAX_BYTES >> 20} MB; that is no word bank.")
-            return json.loads(data, object_hook=arrays_of_points)
+        return json.loads(json_bytes(path), object_hook=arrays_of_points)
+    except CursiveError:
+        raise
     except OSError as e:
         raise CursiveError(f"Cannot read {path}: {e.strerror or e}.") from e
-    except ValueError as e:
-        raise CursiveError(
-            f"{path} is not JSON: {e}."
-        ) from e  # also text that is not UTF-8, and numbers of thousands of digits
+    except ValueError as e:  # also text that is not UTF-8, and numbers of thousands of digits
+        raise CursiveError(f"{path} is not JSON: {e}.") from e
     except RecursionError as e:
         raise CursiveError(f"{path} is nested too deeply for a word bank.") from e
-    except (zipfile.BadZipFile, zipfile.zlib.error, NotImplementedError, RuntimeError, EOFError) as e:
+    except DAMAGED as e:
         raise CursiveError(f"{path} is a damaged or locked zip file ({e}); fetch or export it again.") from e
 
 
 # %% ../../nbs/data/02_banks.ipynb #24aa76ef
-def parse_item(item) -> Word:
-    "A word from an item of a bank, in canvas heights on the writing line. Raises `CursiveError` saying what is wrong."
+MAX_FRACTION = 100  # canvas widths or heights; a point farther out is a mistake, not handwriting
+WRITING_LINE = 0.65  # y of the writing line on the collection page, canvas heights
+PLACE_LIMIT = 1e6  # canvas heights; no page is that long
 
-    def need(ok, what):
-        if not ok:
-            raise CursiveError(what)
 
+def need(fact: bool, complaint: str):
+    "Raise `CursiveError` unless a fact holds."
+    if not fact:
+        raise CursiveError(complaint)
+
+
+def is_place(value) -> bool:
+    "Whether a value of a JSON file is `[x, y]`, a place on a page."
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    return all(type(v) in (int, float) and abs(v) < PLACE_LIMIT for v in value)
+
+
+def check_metadata(item):
+    "Raise `CursiveError` saying what is wrong with what an item of a bank says about its word."
     need(isinstance(item, dict), f"it is {type(item).__name__}, not an object")
     need(isinstance(item.get("metadata"), dict), "it has no 'metadata' object")
-    meta = item["metadata"]
-    text, aspect, author = meta.get("asciiSequence"), meta.get("aspectRatio"), meta.get("author", "")
+    metadata = item["metadata"]
+    text = metadata.get("asciiSequence")
     need(isinstance(text, str) and text.strip(), "'asciiSequence' is missing or empty")
     need(text.isprintable(), "'asciiSequence' holds characters that cannot be printed")
-    need(isinstance(author, str), "'author' is not a text")
-    page = meta.get("page")  # generated ink knows its place on a page
-    need(
-        page is None
-        or isinstance(page, list)
-        and len(page) == 2
-        and all(type(v) in (int, float) and abs(v) < 1e6 for v in page),
-        "'page' is not [x, y]",
-    )
+    need(isinstance(metadata.get("author", ""), str), "'author' is not a text")
+    page = metadata.get("page")
+    need(page is None or is_place(page), "'page' is not [x, y]")
+    aspect = metadata.get("aspectRatio")
     need(type(aspect) in (int, float) and 0 < aspect < 1000, "'aspectRatio' is not a positive number")
+
+
+# %% ../../nbs/data/02_banks.ipynb #7edfd035
+def check_points(item: dict):
+    "Raise `CursiveError` saying what is wrong with the points of an item."
     need("points" in item, "it has no 'points'")
     points = item["points"]
-    need(
-        isinstance(points, np.ndarray) and points.ndim == 2 and points.shape[1] == 3,
-        "'points' is not a list of [x, y, pen_down] numbers",
-    )
+    is_table = isinstance(points, np.ndarray) and points.ndim == 2 and points.shape[1] == 3
+    need(is_table, "'points' is not a list of [x, y, pen_down] numbers")
     need(np.isfinite(points).all(), "a point is not a finite number")
-    need(np.abs(points[:, :2]).max() <= MAX_FRACTION, f"a point lies more than {MAX_FRACTION} canvases away")
-    need(((points[:, 2] == 0) | (points[:, 2] == 1)).all(), "'pen_down' is neither 0 nor 1")
-    need(points[:, 2].any(), "the pen is never down")
-    points = points.copy()
-    points[:, 0] *= aspect
+    far = np.abs(points[:, :2]).max() > MAX_FRACTION
+    need(not far, f"a point lies more than {MAX_FRACTION} canvases away")
+    pen_down = points[:, 2]
+    need(np.isin(pen_down, (0, 1)).all(), "'pen_down' is neither 0 nor 1")
+    need(pen_down.any(), "the pen is never down")
+
+
+def parse_item(item) -> Word:
+    """A word from an item of a bank, in canvas heights on the writing line. Raises `CursiveError` saying what
+    is wrong."""
+    check_metadata(item)
+    check_points(item)
+    metadata = item["metadata"]
+    points = item["points"].copy()
+    points[:, 0] *= metadata["aspectRatio"]
     points[:, 0] -= points[0, 0]
-    points[:, 1] -= 0.65  # the writing line of the collection page
+    points[:, 1] -= WRITING_LINE
+    # Where the pen was never lifted, lift it, or the next word would hang on.
     if points[-1, 2]:
-        points = np.vstack(
-            [points, points[-1] * [1, 1, 0]]
-        )  # the pen was never lifted: lift it, or the next word would hang on
-    return Word(text, points, author, page and tuple(page))
+        points = np.vstack([points, points[-1] * [1, 1, 0]])
+    page = metadata.get("page")  # generated ink knows its place on a page
+    return Word(metadata["asciiSequence"], points, metadata.get("author", ""), tuple(page) if page else None)
 
 
 # %% ../../nbs/data/02_banks.ipynb #e1ba76c2
@@ -214,24 +252,24 @@ def load_bank(
     return bank
 
 
+# %% ../../nbs/data/02_banks.ipynb #62977a92
 def report(bank: Bank) -> str:
     "What a bank holds, as a few lines of text: words, authors, points, characters and their counts."
+    texts = [w.text for w in bank.words]
     points = [len(w.points) for w in bank.words]
-    authors = collections.Counter(w.author or "(unnamed)" for w in bank.words)
-    characters = collections.Counter("".join(w.text for w in bank.words))
-    return "\n".join(
-        [
-            f"words       {len(bank.words)}, {len({w.text for w in bank.words})} different",
-            f"authors     {', '.join(f'{a} ({n})' for a, n in authors.most_common())}",
-            f"points      {sum(points)}; a word has {min(points)} to {max(points)}, median {int(np.median(points))}",
-            f"characters  {len(characters)}: {' '.join(f'{c}{n}' for c, n in characters.most_common())}",
-            *(
-                [f"skipped     {len(bank.skipped)}", *(f"  {s}" for s in bank.skipped[:20])]
-                if bank.skipped
-                else []
-            ),
-        ]
-    )
+    authors = collections.Counter(w.author or "(unnamed)" for w in bank.words).most_common()
+    characters = collections.Counter("".join(texts)).most_common()
+    each = f"a word has {min(points)} to {max(points)}, median {int(np.median(points))}"
+    lines = [
+        f"words       {len(texts)}, {len(set(texts))} different",
+        f"authors     {', '.join(f'{author} ({n})' for author, n in authors)}",
+        f"points      {sum(points)}; {each}",
+        f"characters  {len(characters)}: {' '.join(f'{c}{n}' for c, n in characters)}",
+    ]
+    if bank.skipped:
+        lines.append(f"skipped     {len(bank.skipped)}")
+        lines += [f"  {reason}" for reason in bank.skipped[:20]]
+    return "\n".join(lines)
 
 
 # %% ../../nbs/data/02_banks.ipynb #592807d2
@@ -239,43 +277,41 @@ ASPECT = 6  # width / height of the canvas that generated words are stored on, a
 
 
 def to_item(word: Word) -> dict:
-    "An item of a bank from a word: the inverse of `parse_item` in `data`. x is stored from the first point on, so a page's x is that point's."
+    """An item of a bank from a word: the inverse of `parse_item`. x is stored from the first point on, so
+    a page's x is that point's."""
     x0 = word.points[0, 0]
-    points = (word.points - [x0, 0, 0]) * [1 / ASPECT, 1, 1] + [0, 0.65, 0]
+    points = (word.points - [x0, 0, 0]) * [1 / ASPECT, 1, 1] + [0, WRITING_LINE, 0]
     rows = [[round(x, 5), round(y, 5), int(p)] for x, y, p in points.tolist()]
-    return {
-        "metadata": {
-            "author": word.author,
-            "asciiSequence": word.text,
-            "pointCount": len(rows),
-            "strokeCount": int((points[:, 2] == 0).sum()),
-            "aspectRatio": ASPECT,
-            **(
-                {"page": [round(float(word.page[0] + x0), 5), round(float(word.page[1]), 5)]}
-                if word.page
-                else {}
-            ),
-        },
-        "points": rows,
+    metadata = {
+        "author": word.author,
+        "asciiSequence": word.text,
+        "pointCount": len(rows),
+        "strokeCount": int((points[:, 2] == 0).sum()),
+        "aspectRatio": ASPECT,
     }
+    if word.page:
+        x, y = word.page
+        metadata["page"] = [round(float(x + x0), 5), round(float(y), 5)]
+    return {"metadata": metadata, "points": rows}
 
 
+# %% ../../nbs/data/02_banks.ipynb #5699a8d7
 @contextlib.contextmanager
-def bank_writer(file, **_):
+def bank_writer(file, margin=None, linewidth=None, color=None):
     "As `svg_writer`, into a binary file, but a word bank."
-    before = "["
+    separator = b""
 
     def add(words: list):
-        nonlocal before
-        for w in words:
-            file.write((before + json.dumps(to_item(w))).encode())
-            before = ",\n"
+        nonlocal separator
+        for word in words:
+            file.write(separator + json.dumps(to_item(word)).encode())
+            separator = b",\n"
 
+    file.write(b"[")
     yield add
     file.write(b"]\n")
 
 
-# %% ../../nbs/data/02_banks.ipynb #467c5a8b
 def save_bank(words: list, path: str | os.PathLike) -> Path:
     "Write words as a bank, atomically."
     with atomic_file(path) as f, bank_writer(f) as add:
@@ -283,63 +319,50 @@ def save_bank(words: list, path: str | os.PathLike) -> Path:
     return Path(path)
 
 
+# %% ../../nbs/data/02_banks.ipynb #cca05345
+EMBEDDED_TEXTS = """
+the of and to in is you that it he was for on are as with his they at be this have from or one had by word
+but not what all were we when your can said there use an each which she do how their if will up other
+about out many then them these so some her would make like him into time has look two more write go see
+number no way could people my than first water been call who oil its now find long down day did get come
+made may part over new sound take only little work know place years live me back give most very after
+things our just name good sentence man think say great where help through much before line right too means
+old any same
+Quick quite Zebra Jump! Why? (No) "Vex" it's 10,23 4567 89. KLMN GHXY UVEP Fjord, BORDER ACTS TOWN SIX
+Dwarf Ozone
+""".split()
+
+
 # %% ../../nbs/data/02_banks.ipynb #195093d3
+def join_strokes(points: np.ndarray, gap: float) -> np.ndarray:
+    "Leave out pen lifts shorter than `gap` canvas heights."
+    up = np.flatnonzero(points[:-1, 2] == 0)
+    near = np.hypot(*(points[up + 1, :2] - points[up, :2]).T) <= gap
+    return np.delete(points, up[near], axis=0)
+
+
 def embedded_words() -> list:  # of `Word`
     "Make the embedded bank from Hershey's simplex script. Needs `Hershey-Fonts`, a development dependency."
     from HersheyFonts import HersheyFonts
 
     font = HersheyFonts()
     font.load_default_font("scripts")
+    base_line = 9  # in the font's units, as all its coordinates
     unit = 0.24 / 21  # cap height is 21 units there; 0.24 canvas heights in the authors' banks
-    common = (
-        "the of and to in is you that it he was for on are as with his they at be this have from or one had by word but not what all were "
-        "we when your can said there use an each which she do how their if will up other about out many then them these so some her would "
-        "make like him into time has look two more write go see number no way could people my than first water been call who oil its now "
-        "find long down day did get come made may part over new sound take only little work know place years live me back give most very "
-        "after things our just name good sentence man think say great where help through much before line right too means old any same"
-    ).split()
-    marks = [
-        "Quick",
-        "quite",
-        "Zebra",
-        "Jump!",
-        "Why?",
-        "(No)",
-        '"Vex"',
-        "it's",
-        "10,23",
-        "4567",
-        "89.",
-        "KLMN",
-        "GHXY",
-        "UVEP",
-        "Fjord,",
-        "BORDER",
-        "ACTS",
-        "TOWN",
-        "SIX",
-        "Dwarf",
-        "Ozone",
-    ]
-    rng, words = np.random.default_rng(0), []
-    for text in common + marks:
-        points = []
-        for stroke in font.strokes_for_text(text):
-            xy = (np.array(list(stroke), float) - [0, 9]) * unit  # 9 is the font's base line
-            points.append(np.column_stack([np.vstack([xy, xy[-1:]]), np.r_[np.ones(len(xy)), 0]]))
-        points = join_strokes(np.vstack(points), 1.6 * unit)
-        slow = 0.008 + 0.003 * rng.random()  # people draw at their own pace; glyph tables do not
-        points = resample(points, slow)
-        points[:, :2] += 0.0004 * rng.standard_normal((len(points), 2)) * points[:, 2:]
+    rng = np.random.default_rng(0)
+    words = []
+    for text in EMBEDDED_TEXTS:
+        strokes = []
+        for corners in font.strokes_for_text(text):
+            xy = (np.array(list(corners), float) - [0, base_line]) * unit
+            pen_down = np.append(np.ones(len(xy)), 0)
+            strokes.append(np.column_stack([np.vstack([xy, xy[-1:]]), pen_down]))
+        points = join_strokes(np.vstack(strokes), 1.6 * unit)
+        points = resample(points, 0.008 + 0.003 * rng.random())
+        tremor = 0.0004 * rng.standard_normal((len(points), 2))  # canvas heights
+        points[:, :2] += tremor * points[:, 2:]
         words.append(Word(text, points - [points[0, 0], 0, 0], "Hershey"))
     return words
-
-
-def join_strokes(points: np.ndarray, gap: float) -> np.ndarray:
-    "Leave out pen lifts shorter than `gap` canvas heights: script letters touch, so the pen need not leave the paper."
-    up = np.flatnonzero(points[:-1, 2] == 0)
-    near = np.hypot(*(points[up + 1, :2] - points[up, :2]).T) <= gap
-    return np.delete(points, up[near], axis=0)
 
 
 # %% ../../nbs/data/02_banks.ipynb #92d0cfaa
@@ -348,33 +371,42 @@ def split_words(
     seed: int,
     share: float = Config.test_share,  # of the distinct texts of every author
 ) -> tuple:  # (training words, test words)
-    """Hold out some texts of every author, by seed, and one at least in all, with all words of the same text on the same side.
-    Words that a model wrote are learned from and not tested on, so that the same human words are held out with them and without; unless there are no others."""
-    texts = sorted({w.text for w in words})
+    """Hold out some texts of every author, by seed, and one at least in all, with all words of the same text
+    on the same side. Raises `CursiveError` where there is only one text."""
+    texts = {w.text for w in words}
     if len(texts) < 2:
         raise CursiveError(f"Training needs words of at least 2 different texts, and there are {len(texts)}.")
     rng = sample_rng(seed, 2)
-    human, test = [w for w in words if not w.page] or words, set()
+    human = [w for w in words if not w.page] or words
+    held_out = set()
     for author in sorted({w.author for w in human}):
-        theirs = rng.permutation(sorted({w.text for w in human if w.author == author})).tolist()
-        missing = max(not test, round(share * len(theirs)) - len(test & set(theirs)))
-        test |= set([t for t in theirs if t not in test][: max(0, missing)])
-    return [w for w in words if w.text not in test], [w for w in human if w.text in test]
+        theirs = sorted({w.text for w in human if w.author == author})
+        theirs = rng.permutation(theirs).tolist()
+        # Texts held out for an earlier author count for this one too.
+        missing = round(share * len(theirs)) - len(held_out.intersection(theirs))
+        if not held_out:
+            missing = max(1, missing)
+        more = [text for text in theirs if text not in held_out]
+        held_out.update(more[: max(0, missing)])
+    train = [w for w in words if w.text not in held_out]
+    test = [w for w in human if w.text in held_out]
+    return train, test
 
 
+# %% ../../nbs/data/02_banks.ipynb #99ec0fd0
 def usable(words: list, config: Config) -> list:
-    "The words a config's alphabet can spell, with one notice of how many it cannot."
+    """The words a config's alphabet can spell, with one notice of how many it cannot. Raises `CursiveError`
+    where there are none."""
     known = set(config.alphabet)
-    kept = [
-        w
-        for w in words
-        if set(w.text) <= known and (config.add_digits or not any(c.isdigit() for c in w.text))
-    ]
+
+    def is_usable(text: str) -> bool:
+        return set(text) <= known and (config.add_digits or not any(c.isdigit() for c in text))
+
+    kept = [w for w in words if is_usable(w.text)]
     if not kept:
         raise CursiveError(f"None of the {len(words)} words is spelled in the alphabet {config.alphabet!r}.")
-    if len(kept) < len(words):
-        warnings.warn(
-            f"{len(words) - len(kept)} of {len(words)} words hold characters outside the alphabet; they are left out.",
-            stacklevel=2,
-        )
+    left_out = len(words) - len(kept)
+    if left_out:
+        notice = f"{left_out} of {len(words)} words hold characters outside the alphabet; they are left out."
+        warnings.warn(notice, stacklevel=2)
     return kept

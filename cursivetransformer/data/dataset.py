@@ -4,21 +4,31 @@
 
 # %% auto #0
 __all__ = [
+    "GAP",
+    "SAMPLES",
     "CHOOSE",
     "BEND",
     "DROP_POINTS",
     "prepare",
-    "author_number",
-    "StrokeDataset",
+    "count_fitting",
+    "words_that_fit",
     "choose_words",
+    "author_number",
+    "Codec",
     "input_and_target",
     "pad_stack",
-    "collate",
+    "Sample",
+    "StrokeDataset",
     "create_datasets",
+    "Batch",
+    "collate",
 ]
 
 # %% ../../nbs/data/03_dataset.ipynb #6291c76d
+from typing import NamedTuple
+
 import numpy as np
+import torch
 
 from ..config import Config, CursiveError
 from .banks import load_bank, split_words, usable
@@ -38,46 +48,100 @@ def prepare(
     return [tokenizer.encode(strokes_to_offsets(w, p)) for w, p in zip(words, previous)]
 
 
-# %% ../../nbs/data/03_dataset.ipynb #b488c251
-def author_number(
-    name: str, config: Config
-) -> int:  # its place among those learned together and those added later; 0 for a name that is not there
-    "Which of a model's hands an author's is."
+# %% ../../nbs/data/03_dataset.ipynb #06397901
+GAP = 2  # WORD tokens between two words
+
+
+def count_fitting(
+    tokens: list,  # of arrays of tokens, one a word
+    texts: list,  # of str, likewise
+    max_tokens: int,  # of a sample, with the one that starts or ends it
+    max_characters: int,  # of its text, with a space between words
+) -> int:
+    "How many words of a sample may stay; the first one always does."
+    for n in range(len(tokens), 1, -1):
+        length = sum(len(t) for t in tokens[:n]) + GAP * (n - 1)
+        if length < max_tokens and len(" ".join(texts[:n])) <= max_characters:
+            return n
+    return 1
+
+
+def words_that_fit(
+    words: list,  # of `Word`
+    config: Config,
+    tokenizer: StrokeTokenizer,
+    max_characters: int,
+) -> list:
+    "The words that are short enough for a sample of their own. Raises `CursiveError` where there are none."
+    max_points = (config.max_seq_length - 1) // tokenizer.tokens_per_point
+    most_kept = 1 - max(0, config.downsample_mean - config.downsample_width / 2)  # share of a stroke's points
+
+    def fits(word) -> bool:
+        kept = len(word.points) * (1 if word.page else most_kept)
+        # A stroke keeps two points at least, and its pen-up point.
+        pen_lifts = (word.points[:, 2] == 0).sum()
+        return len(word.text) <= max_characters and kept + 2 * pen_lifts <= max_points
+
+    kept = [word for word in words if fits(word)]
+    if not kept:
+        raise CursiveError(f"No word fits into max_seq_length={config.max_seq_length}; raise it.")
+    return kept
+
+
+# %% ../../nbs/data/03_dataset.ipynb #6ce2e02b
+def choose_words(
+    u,  # (N, K) random numbers in [0, 1), K at least 1: of numpy or a tensor
+    first,  # (authors,) where each author's words begin
+    size,  # (authors,) and how many they are
+):  # (N, K) integers
+    """Which words N samples are made of: of one author, all authors alike, and different where that
+    author wrote enough."""
+    xp = array_module(u)
+
+    def floor(x):
+        return xp.asarray(x, dtype=xp.int64)
+
+    scaled = u[:, 0] * len(first)
+    author = floor(scaled)
+    first = first[author]
+    size = size[author]
+    rest = scaled - author  # is as random: it chooses the first word
+    chosen = [floor(rest * size)]  # places among the author's words
+    taken = list(chosen)  # the same, each row sorted
+    for k in range(1, u.shape[1]):
+        enough = size > k
+        place = floor(u[:, k] * xp.where(enough, size - k, size))
+        for other in taken:
+            place = place + (enough & (place >= other))
+        chosen.append(place)
+        # Sort the new one in.
+        for j, other in enumerate(taken):
+            taken[j] = xp.minimum(other, place)
+            place = xp.maximum(other, place)
+        taken.append(place)
+    return first[:, None] + xp.stack(chosen, 1)
+
+
+# %% ../../nbs/data/03_dataset.ipynb #f1d6dfe2
+def author_number(name: str, config: Config) -> int:
+    """Which of a model's hands an author's is: its place among those learned together and added later, 0
+    for a name that is not there."""
     known = (*config.authors, *config.added_authors)
     return known.index(name) if name in known else 0
 
 
-class StrokeDataset:
-    "Samples of handwriting, made when asked for: `dataset[i]` is `(x, c, y)`, and depends on the config's seed and `i` alone."
+# %% ../../nbs/data/03_dataset.ipynb #ad400355
+class Codec:
+    "What the tokens of a config mean: strokes and characters to integers and back."
 
-    def __init__(
-        self,
-        words: list,  # of `Word`
-        config: Config,
-        size: int,  # how many samples it stands for
-        augment: bool,  # bend samples at random; otherwise shear and downsampling are at their means
-        name: str = "",
-    ):
-        self.config, self.size, self.augment, self.name = config, size, augment, name
-        self.tokenizer, self.characters = stroke_tokenizer(config.tokenizer), CharTokenizer(config.alphabet)
-        longest = (config.max_seq_length - 1) // self.tokenizer.tokens_per_point
-        share = 1 - max(0, config.downsample_mean - config.downsample_width / 2)
-        self.words = [
-            w
-            for w in words
-            if len(w.text) <= self.characters.max_length
-            and len(w.points) * (1 if w.page else share) + 2 * (w.points[:, 2] == 0).sum() <= longest
-        ]
-        if not self.words:
-            raise CursiveError(f"No word fits into max_seq_length={config.max_seq_length}; raise it.")
-        self.words.sort(key=lambda w: w.author)  # so that an author's words are a range
-        self.lengths = np.array([len(w.points) for w in self.words])
-        _, self.author_first, self.author_size = np.unique(
-            [w.author for w in self.words], return_index=True, return_counts=True
-        )  # (authors,): those ranges
+    def __init__(self, config: Config):
+        self.config = config
+        self.tokenizer = stroke_tokenizer(config.tokenizer)
+        self.characters = CharTokenizer(config.alphabet)
 
-    def __len__(self):
-        return self.size
+    PAD_TOKEN = property(lambda self: self.tokenizer.PAD)
+    END_TOKEN = property(lambda self: self.tokenizer.END)
+    WORD_TOKEN = property(lambda self: self.tokenizer.WORD)
 
     def get_vocab_size(self):
         return self.tokenizer.vocab_size
@@ -91,167 +155,167 @@ class StrokeDataset:
     def get_text_seq_length(self):
         return self.characters.max_length
 
-    PAD_TOKEN = property(lambda self: self.tokenizer.PAD)
-    END_TOKEN = property(lambda self: self.tokenizer.END)
-    WORD_TOKEN = property(lambda self: self.tokenizer.WORD)
+    def encode_stroke(self, offsets: np.ndarray) -> np.ndarray:
+        "Tokens of one word's offsets, (N, 3) radius, theta, pen_down."
+        return self.tokenizer.encode(offsets)
 
+    def decode_stroke(self, tokens) -> list:
+        "Offsets of each word in a stream of tokens."
+        return [self.tokenizer.decode(word) for word in self.tokenizer.split(tokens)]
 
-# %% ../../nbs/data/03_dataset.ipynb #9961c903
-def choose_words(
-    u,  # (N, K) random numbers in [0, 1), K at least 1: of numpy or a tensor
-    first,  # (authors,) where each author's words begin
-    size,  # (authors,) and how many they are
-):  # (N, K) integers
-    "Which words N samples are made of: of one author, all authors alike, and different where that author wrote enough."
-    xp = array_module(u)
-    whole = lambda x: xp.asarray(x, dtype=xp.int64)
-    author = whole(u[:, 0] * len(first))
-    rest = u[:, 0] * len(first) - author  # is as random
-    first, size = first[author], size[author]
-    chosen = [whole(rest * size)]  # places among the author's words
-    taken = list(chosen)  # the same, each row sorted
-    for k in range(1, u.shape[1]):
-        enough = size > k
-        at = whole(u[:, k] * xp.where(enough, size - k, size))
-        for t in taken:
-            at = at + (enough & (at >= t))  # the at-th of those not taken
-        chosen.append(at)
-        for j, t in enumerate(taken):
-            taken[j], at = xp.minimum(t, at), xp.maximum(t, at)
-        taken.append(at)
-    return first[:, None] + xp.stack(chosen, 1)
+    def split_by_word_tokens(self, tokens) -> list:
+        "Cut tokens at each pair of WORD tokens; the pieces keep them, one at the end and one at the start."
+        tokens = np.asarray(tokens)
+        is_word = tokens == self.WORD_TOKEN
+        return np.split(tokens, np.flatnonzero(is_word[:-1] & is_word[1:]) + 1)
 
+    def encode_text(self, text: str, do_padding: bool = True):
+        """A LongTensor of character ids, filled up to the context's length. Raises `CursiveError` for unknown
+        characters or a text too long."""
+        ids = self.characters.encode(text)
+        longest = self.characters.max_length
+        if len(ids) > longest:
+            raise CursiveError(f"A context holds {longest} characters, and {text!r} has {len(ids)}.")
+        return pad_stack([ids], longest if do_padding else len(ids), CharTokenizer.PAD)[0]
 
-# Which numbers of a sample's stream are for what: the first to choose its words, then to bend them, the rest to drop points.
-CHOOSE, BEND, DROP_POINTS = 0, 16, 21
-
-
-def _choose(self: StrokeDataset, i: int, num_words: int) -> np.ndarray:  # of indices into `words`
-    "Which words sample `i` is made of."
-    return choose_words(
-        Stream(stream(self.config.seed, 0, i), CHOOSE).random(num_words)[None],
-        self.author_first,
-        self.author_size,
-    )[0]
-
-
-def _bend(self: StrokeDataset, i: int) -> tuple:  # (Augmentation, the stream to drop points by)
-    "How the words of sample `i` are bent."
-    c, numbers = self.config, Stream(stream(self.config.seed, 0, i), BEND)
-    return (
-        Augmentation.draw(numbers.random(DROP_POINTS - BEND), c.downsample_mean, c.downsample_width)
-        if self.augment
-        else Augmentation(fraction=c.downsample_mean)
-    ), numbers
-
-
-def _sample(self: StrokeDataset, i: int, num_words: int | None = None) -> tuple:  # (tokens, text, author)
-    "The tokens, without start and END, the text and the author's number of sample `i`."
-    chosen = [self.words[j] for j in self.choose(i, num_words or self.config.num_words)]
-    c = self.config
-    bend, rng = self.bend(i)
-    tokens = prepare([bend(w, rng) for w in chosen], self.tokenizer, c.start_token)
-    n = len(chosen)
-    while n > 1 and (
-        sum(map(len, tokens[:n])) + 2 * (n - 1) >= c.max_seq_length
-        or sum(len(w.text) + 1 for w in chosen[:n]) - 1 > self.characters.max_length
-    ):
-        n -= 1
-    return (
-        self.tokenizer.join(tokens[:n]),
-        " ".join(w.text for w in chosen[:n]),
-        author_number(chosen[0].author, c),
-    )
-
-
-StrokeDataset.choose, StrokeDataset.bend, StrokeDataset.sample = _choose, _bend, _sample
+    def decode_text(self, ids) -> str:
+        return self.characters.decode(ids)
 
 
 # %% ../../nbs/data/03_dataset.ipynb #684e6abe
 def input_and_target(
     tokens: np.ndarray,  # (T,) a sample without start and END
     tokenizer: StrokeTokenizer,
-    start: bool,
+    start: bool,  # whether the model has a start token
 ) -> tuple:  # x, y: (T + 1,) each
-    "What the model reads and what it should say next. Without a start token the last input is END, after which nothing is to be said."
+    """What the model reads and what it should say next. Without a start token the last input is END, after
+    which nothing is to be said."""
     x = np.concatenate([[tokenizer.END], tokens] if start else [tokens, [tokenizer.END]])
-    return x, np.concatenate([x[1:], [tokenizer.END if start else tokenizer.PAD]])
+    y = np.concatenate([x[1:], [tokenizer.END if start else tokenizer.PAD]])
+    return x, y
 
 
 def pad_stack(rows: list, length: int, value: int):
     "A LongTensor (len(rows), length) of arrays filled up with `value`."
-    import torch
-
     out = np.full((len(rows), length), value)
-    for o, r in zip(out, rows):
-        o[: len(r)] = r
+    for padded, row in zip(out, rows):
+        padded[: len(row)] = row
     return torch.from_numpy(out)
 
 
-def collate(
-    samples: list,  # of (tokens, text, author)
-    dataset: StrokeDataset,
-    length: int | None = None,  # of x and y; the longest sample's if None
-) -> tuple:  # x (B, T), c (B, characters), y (B, T), author (B,) LongTensors
-    "Make samples into one batch, padded to the longest of them. Models that do not mask character padding need it in full."
-    d = dataset
-    import torch
-
-    pairs = [input_and_target(t, d.tokenizer, d.config.start_token) for t, *_ in samples]
-    texts = [d.characters.encode(text) for _, text, _ in samples]
-    length = length or max(len(x) for x, _ in pairs)
-    width = max(map(len, texts)) if d.config.mask_context else d.characters.max_length
-    return (
-        pad_stack([x for x, _ in pairs], length, d.tokenizer.PAD),
-        pad_stack(texts, width, CharTokenizer.PAD),
-        pad_stack([y for _, y in pairs], length, d.tokenizer.PAD),
-        torch.tensor([author for *_, author in samples]),
-    )
+# %% ../../nbs/data/03_dataset.ipynb #b488c251
+SAMPLES = 0  # second integer of the keys of samples
+# Where in a sample's stream the numbers begin that
+CHOOSE = 0  # choose its words, 16 at most
+BEND = 16  # bend them, by five amounts
+DROP_POINTS = 21  # drop points, one number each
 
 
-# %% ../../nbs/data/03_dataset.ipynb #6f4ad8ee
-def _getitem(self: StrokeDataset, i: int):
-    if not -self.size <= i < self.size:
-        raise IndexError(f"{self.name or 'dataset'} has {self.size} samples, and {i} is not one of them.")
-    i %= self.size
-    sample = self.sample(i)
-    x, _, y, _ = collate([sample], self, self.config.max_seq_length)
-    return x[0], self.encode_text(sample[1]), y[0]
+class Sample(NamedTuple):
+    "What one sample says: some words, written by one author."
+
+    tokens: np.ndarray  # (T,) of its strokes, without start and END
+    text: str
+    author: int  # which of the model's hands wrote it
 
 
-def _encode_text(self: StrokeDataset, text: str, do_padding: bool = True):
-    "A LongTensor of character ids, filled up to the context's length. Raises `CursiveError` for unknown characters or a text too long."
-    ids, longest = self.characters.encode(text), self.characters.max_length
-    if len(ids) > longest:
-        raise CursiveError(f"A context holds {longest} characters, and {text!r} has {len(ids)}.")
-    return pad_stack([ids], longest if do_padding else len(ids), CharTokenizer.PAD)[0]
+# %% ../../nbs/data/03_dataset.ipynb #84d2f420
+class StrokeDataset(Codec):
+    """Samples of handwriting, made when asked for: `dataset[i]` is `(x, c, y)`, and depends on the config's
+    seed and `i` alone."""
 
+    def __init__(
+        self,
+        words: list,  # of `Word`
+        config: Config,
+        size: int,  # how many samples it stands for
+        augment: bool,  # bend samples at random; otherwise shear and downsampling are at their means
+        name: str = "",
+    ):
+        super().__init__(config)
+        self.size = size
+        self.augment = augment
+        self.name = name
+        kept = words_that_fit(words, config, self.tokenizer, self.characters.max_length)
+        self.words = sorted(kept, key=lambda word: word.author)
+        self.lengths = np.array([len(word.points) for word in self.words])
+        # (authors,) each: an author's words are a range
+        authors = [word.author for word in self.words]
+        _, self.author_first, self.author_size = np.unique(authors, return_index=True, return_counts=True)
 
-def _split_by_word_tokens(self: StrokeDataset, tokens) -> list:
-    "Cut tokens at each pair of WORD tokens; the pieces keep them, one at the end and one at the start."
-    tokens = np.asarray(tokens)
-    return np.split(
-        tokens, np.flatnonzero((tokens[:-1] == self.WORD_TOKEN) & (tokens[1:] == self.WORD_TOKEN)) + 1
-    )
+    def __len__(self):
+        return self.size
 
+    def __getitem__(self, i: int) -> tuple:  # x (T,), c (characters,), y (T,) LongTensors, padded in full
+        if not -self.size <= i < self.size:
+            raise IndexError(f"{self.name or 'dataset'} has {self.size} samples, and {i} is not one of them.")
+        sample = self.sample(i % self.size)
+        pair = input_and_target(sample.tokens, self.tokenizer, self.config.start_token)
+        x, y = pad_stack(pair, self.config.max_seq_length, self.tokenizer.PAD)
+        return x, self.encode_text(sample.text), y
 
-StrokeDataset.__getitem__, StrokeDataset.encode_text, StrokeDataset.split_by_word_tokens = (
-    _getitem,
-    _encode_text,
-    _split_by_word_tokens,
-)
-StrokeDataset.decode_text = lambda self, ids: self.characters.decode(ids)
-StrokeDataset.encode_stroke = lambda self, offsets: self.tokenizer.encode(offsets)
-StrokeDataset.decode_stroke = lambda self, tokens: [
-    self.tokenizer.decode(w) for w in self.tokenizer.split(tokens)
-]
+    def sample(self, i: int, num_words: int | None = None) -> Sample:
+        "Sample `i`, of so many words or as many as the config says; fewer where they would be too long."
+        config = self.config
+        words = [self.words[j] for j in self.choose(i, num_words or config.num_words)]
+        bend, numbers = self.bend(i)
+        tokens = prepare([bend(word, numbers) for word in words], self.tokenizer, config.start_token)
+        texts = [word.text for word in words]
+        n = count_fitting(tokens, texts, config.max_seq_length, self.characters.max_length)
+        author = author_number(words[0].author, config)
+        return Sample(self.tokenizer.join(tokens[:n]), " ".join(texts[:n]), author)
+
+    def choose(self, i: int, num_words: int) -> np.ndarray:  # (num_words,) indices into `words`
+        "Which words sample `i` is made of."
+        u = Stream(stream(self.config.seed, SAMPLES, i), CHOOSE).random(num_words)
+        return choose_words(u[None], self.author_first, self.author_size)[0]
+
+    def bend(self, i: int) -> tuple:  # (Augmentation, the stream to drop points by)
+        "How the words of sample `i` are bent."
+        mean = self.config.downsample_mean
+        numbers = Stream(stream(self.config.seed, SAMPLES, i), BEND)
+        if not self.augment:
+            return Augmentation(fraction=mean), numbers
+        u = numbers.random(DROP_POINTS - BEND)
+        return Augmentation.draw(u, mean, self.config.downsample_width), numbers
 
 
 # %% ../../nbs/data/03_dataset.ipynb #ca2bdfd0
 def create_datasets(args: Config) -> tuple:  # (train, test), each a `StrokeDataset`
     "The two sides of the banks that `args.dataset_name` names, as `train_size` and `test_size` samples."
-    train, test = split_words(usable(load_bank(args.dataset_name).words, args), args.seed, args.test_share)
-    return (
-        StrokeDataset(train, args, args.train_size, args.augment, "train"),
-        StrokeDataset(test, args, args.test_size, False, "test"),
+    words = usable(load_bank(args.dataset_name).words, args)
+    learned, held_out = split_words(words, args.seed, args.test_share)
+    train = StrokeDataset(learned, args, args.train_size, args.augment, "train")
+    test = StrokeDataset(held_out, args, args.test_size, False, "test")
+    return train, test
+
+
+# %% ../../nbs/data/03_dataset.ipynb #637882ba
+class Batch(NamedTuple):
+    "B samples, padded to the same lengths: what a model takes, in this order. LongTensors."
+
+    x: torch.Tensor  # (B, T) stroke tokens to read
+    c: torch.Tensor  # (B, S) character ids
+    y: torch.Tensor  # (B, T) stroke tokens to say next
+    author: torch.Tensor  # (B,) whose hand each sample is
+
+
+def collate(
+    samples: list,  # of `Sample`, or of tuples like it
+    dataset: Codec,
+    length: int | None = None,  # of x and y; the longest sample's if None
+) -> Batch:
+    "Make samples into one batch, padded to the longest of them."
+    tokenizer = dataset.tokenizer
+    characters = dataset.characters
+    config = dataset.config
+    pairs = [input_and_target(tokens, tokenizer, config.start_token) for tokens, _, _ in samples]
+    texts = [characters.encode(text) for _, text, _ in samples]
+    length = length or max(len(x) for x, _ in pairs)
+    width = max(map(len, texts)) if config.mask_context else characters.max_length
+    return Batch(
+        x=pad_stack([x for x, _ in pairs], length, tokenizer.PAD),
+        c=pad_stack(texts, width, CharTokenizer.PAD),
+        y=pad_stack([y for _, y in pairs], length, tokenizer.PAD),
+        author=torch.tensor([author for _, _, author in samples]),
     )

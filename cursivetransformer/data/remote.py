@@ -5,20 +5,24 @@
 # %% auto #0
 __all__ = [
     "DEADLINE",
+    "NO_ROOM",
     "fetch",
     "colab_secret",
     "find_key",
     "say",
     "quiet_client",
     "server_url",
-    "within",
     "RunError",
     "Reference",
     "parse_reference",
     "deadline",
+    "within",
+    "causes",
     "explain",
     "Source",
     "newest",
+    "find_model",
+    "find_weights",
     "file_digest",
     "is_whole",
     "fetch_file",
@@ -30,7 +34,9 @@ import base64
 import contextlib
 import dataclasses
 import errno
+import functools
 import hashlib
+import logging
 import netrc
 import os
 import re
@@ -49,27 +55,21 @@ def fetch(
     sha256: str | None = None,  # what the file must have; None for an address that nobody has checked yet
 ) -> Path:  # of the file in the cache
     "Download once and keep. Raises `CursiveError` where the network or the checksum fails."
-    import logging
     import pooch
 
     pooch.get_logger().setLevel(logging.WARNING)
+    known_hash = f"sha256:{sha256}" if sha256 else None
+    cache = pooch.os_cache("cursivetransformer")
     try:
-        return Path(
-            pooch.retrieve(
-                url,
-                known_hash=sha256 and f"sha256:{sha256}",
-                path=pooch.os_cache("cursivetransformer"),
-                progressbar=True,
-            )
-        )
-    except (
-        Exception
-    ) as e:  # requests and urllib3 raise many kinds for "no network", "not found" and "broken off"
+        return Path(pooch.retrieve(url, known_hash, path=cache, progressbar=True))
+    # requests and urllib3 raise many kinds for "no network", "not found" and "broken off"
+    except Exception as e:
         if "does not match the known hash" in str(e):
-            raise CursiveError(f"{url} is not the file it was when it was published; do not use it.") from e
-        raise CursiveError(
-            f"Cannot download {url} ({type(e).__name__}); check the connection, or give the path of a file you have."
-        ) from e
+            reason = f"{url} is not the file it was when it was published; do not use it."
+        else:
+            remedy = "check the connection, or give the path of a file you have"
+            reason = f"Cannot download {url} ({type(e).__name__}); {remedy}."
+        raise CursiveError(reason) from e
 
 
 # %% ../../nbs/data/00_remote.ipynb #2e152f01
@@ -93,12 +93,14 @@ def find_key(
     if key := given or os.environ.get("WANDB_API_KEY"):
         return key
     try:
-        entry = netrc.netrc(os.environ.get("NETRC") or Path.home() / ".netrc").authenticators(
-            urlsplit(url).netloc
-        )
-    except (OSError, netrc.NetrcParseError, RuntimeError):
+        file = os.environ.get("NETRC") or Path.home() / ".netrc"
+        entry = netrc.netrc(file).authenticators(urlsplit(url).netloc)
+    except (OSError, netrc.NetrcParseError, RuntimeError):  # no file, not one of that kind, no home
         entry = None
-    return entry[2] if entry else colab_secret("WANDB_API_KEY")
+    if entry is None:
+        return colab_secret("WANDB_API_KEY")
+    _, _, password = entry
+    return password
 
 
 # %% ../../nbs/data/00_remote.ipynb #2abe3fac
@@ -118,31 +120,6 @@ def quiet_client():
 def server_url(wandb) -> str:
     "Where the W&B server is, as the environment or `wandb login --host` says."
     return wandb.setup().settings.base_url
-
-
-# %% ../../nbs/data/00_remote.ipynb #61e17dde
-def within(
-    seconds: float,
-    f,  # is left running in its thread when time is up
-):
-    "What `f()` returns. Raises `TimeoutError` when it takes longer."
-    answer = []
-
-    def work():
-        try:
-            answer.append((f(), None))
-        except BaseException as e:
-            answer.append((None, e))
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not answer:
-        raise TimeoutError(f"no answer within {seconds:g} seconds")
-    value, error = answer[0]
-    if error is not None:
-        raise error
-    return value
 
 
 # %% ../../nbs/data/00_remote.ipynb #554fe501
@@ -169,49 +146,79 @@ def parse_reference(text: str) -> Reference:
     parts = path.split("/")
     if len(parts) not in (2, 3) or not all(parts):
         raise RunError(f"'{text}' names no run; write wandb:ENTITY/PROJECT/RUN, as in the run's address.")
-    return Reference(*[None][len(parts) - 2 :], *parts, alias or None)
+    *entity, project, run = parts
+    return Reference(entity[0] if entity else None, project, run, alias or None)
 
 
-# %% ../../nbs/data/00_remote.ipynb #33656856
+# %% ../../nbs/data/00_remote.ipynb #61e17dde
 DEADLINE = 120.0  # seconds
 
 
 def deadline() -> float:
-    "How long W&B may take to answer or to send a file."
+    "How long W&B may take to answer or to send a file, in seconds."
     return float(os.environ.get("CURSIVE_WANDB_DEADLINE", DEADLINE))
 
 
-def explain(e: BaseException, what: str, url: str) -> RunError:
+def within(
+    seconds: float,
+    function,  # takes nothing; is left running in its thread when time is up
+):
+    "What `function()` returns. Raises what it raises, and `TimeoutError` when it takes longer."
+    answers, errors = [], []
+
+    def work():
+        try:
+            answers.append(function())
+        except BaseException as e:
+            errors.append(e)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not answers:
+        raise TimeoutError(f"no answer within {seconds:g} seconds")
+    return answers[0]
+
+
+# %% ../../nbs/data/00_remote.ipynb #33656856
+NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
+
+
+def causes(error: BaseException) -> list:
+    "An exception and all that led to it, the last one first."
+    chain = []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__
+    return chain
+
+
+def explain(error: BaseException, what: str, url: str) -> RunError:
     "The sentence for a failure: of the disk, the key, the run, or the network."
-    chain, seen = [], e
-    while seen is not None and seen not in chain:
-        chain.append(seen)
-        seen = seen.__cause__ or seen.__context__
-    text = " ".join(f"{type(x).__name__} {x}" for x in chain).lower()
-    full = next(
-        (x for x in chain if isinstance(x, OSError) and x.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),
-        None,
-    )
-    if full:
-        return RunError(
-            f"There was no room for {what} ({full.strerror}); make room, or set TMPDIR and WANDB_CACHE_DIR to places that have some."
-        )
-    says = lambda words: re.search(rf"\b({words})\b", text)
-    if says("401|not logged in|unauthorized|authenticationerror|api key"):
-        return RunError(
-            f"W&B at {url} does not take the key; get one at {url}/authorize and set WANDB_API_KEY."
-        )
-    if says("403|permission|forbidden"):
-        return RunError(
-            f"The key may not read {what} at {url}; ask its owner for access, or use another key."
-        )
-    if says("404|not found|could not find"):
-        return RunError(
-            f"There is no {what} at {url} that the key may see; check entity, project and id in the run's address."
-        )
-    return RunError(
-        f"W&B at {url} did not send {what} ({str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__}); try again when the network is back, or load a local file."
-    )
+    chain = causes(error)
+    for cause in chain:
+        if isinstance(cause, OSError) and cause.errno in NO_ROOM:
+            places = "set TMPDIR and WANDB_CACHE_DIR to places that have some"
+            return RunError(f"There was no room for {what} ({cause.strerror}); make room, or {places}.")
+    said = " ".join(f"{type(cause).__name__} {cause}" for cause in chain).lower()
+
+    def mentions(words: str) -> bool:
+        return re.search(rf"\b({words})\b", said) is not None
+
+    if mentions("401|not logged in|unauthorized|authenticationerror|api key"):
+        remedy = f"get one at {url}/authorize and set WANDB_API_KEY"
+        return RunError(f"W&B at {url} does not take the key; {remedy}.")
+    if mentions("403|permission|forbidden"):
+        remedy = "ask its owner for access, or use another key"
+        return RunError(f"The key may not read {what} at {url}; {remedy}.")
+    if mentions("404|not found|could not find"):
+        remedy = "check entity, project and id in the run's address"
+        return RunError(f"There is no {what} at {url} that the key may see; {remedy}.")
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    remedy = "try again when the network is back, or load a local file"
+    return RunError(f"W&B at {url} did not send {what} ({lines[0]}); {remedy}.")
 
 
 # %% ../../nbs/data/00_remote.ipynb #6a1cbe57
@@ -222,23 +229,20 @@ class Source:
         try:
             wandb = quiet_client()
         except ImportError as e:
-            raise RunError(
-                f"The wandb client cannot be imported ({e}); install it with: pip install wandb"
-            ) from e
+            remedy = "install it with: pip install wandb"
+            raise RunError(f"The wandb client cannot be imported ({e}); {remedy}") from e
         self.url = server_url(wandb)
         key = find_key(key, self.url)
         if not key:
-            raise RunError(
-                "Loading from W&B needs a key, and there is none; set WANDB_API_KEY, or run: wandb login"
-            )
-        self.api = self.ask(
-            "an answer", lambda: wandb.Api(api_key=key, timeout=max(1, int(min(30, deadline()))))
-        )
+            remedy = "set WANDB_API_KEY, or run: wandb login"
+            raise RunError(f"Loading from W&B needs a key, and there is none; {remedy}")
+        timeout = max(1, int(min(30, deadline())))  # seconds for one request; the client takes whole ones
+        self.api = self.ask("an answer", lambda: wandb.Api(api_key=key, timeout=timeout))
 
-    def ask(self, what: str, f):
-        "What `f()` returns, in time. Raises `RunError`."
+    def ask(self, what: str, function):
+        "What `function()` returns, in time. Raises `RunError`, in which `what` is what was asked for."
         try:
-            return within(deadline(), f)
+            return within(deadline(), function)
         except RunError:
             raise
         except Exception as e:
@@ -249,6 +253,7 @@ class Source:
         return self.ask(f"run {ref}", lambda: self.api.run(str(ref)))
 
 
+# %% ../../nbs/data/00_remote.ipynb #7326ee3f
 def newest(
     artifacts: list,  # of one type, of one run
     alias: str | None = None,
@@ -259,34 +264,65 @@ def newest(
     return max(artifacts, key=lambda a: (a.created_at, int(a.version.removeprefix("v"))), default=None)
 
 
+# %% ../../nbs/data/00_remote.ipynb #5ef41136
+def find_model(
+    artifacts: list,  # all that the run has logged
+    ref: Reference,
+):
+    "The artifact with a run's newest model, or the one that `ref` asks for. Raises `RunError`."
+    models = [a for a in artifacts if a.type == "model"]
+    if not models:
+        others = ", ".join(sorted({a.type for a in artifacts}))
+        only = f", only artifacts of type {others}" if others else ""
+        raise RunError(f"Run {ref} has logged no model{only}; choose a run that has, or load a local file.")
+    artifact = newest(models, ref.alias)
+    if artifact is None:
+        known = sorted({name for a in models for name in (*a.aliases, a.version)})
+        raise RunError(f"Run {ref} has no model '{ref.alias}'; there are {', '.join(known)}.")
+    return artifact
+
+
+def find_weights(
+    names: list,  # of the files in an artifact
+    label: str,  # what to call the artifact
+) -> str:
+    "The file that holds a model's weights. Raises `RunError`."
+    for ending in ".safetensors", ".pt":
+        for name in sorted(names):
+            if name.endswith(ending):
+                return name
+    remedy = "choose another run or version"
+    raise RunError(f"{label} holds {', '.join(names)}, and none of it is a .safetensors or .pt; {remedy}.")
+
+
 # %% ../../nbs/data/00_remote.ipynb #73c86b48
 def file_digest(path: Path, algorithm: str) -> str:
-    "The digest of a file as a manifest writes it. Raises `RunError` for an algorithm that cannot be computed here."
+    "The digest of a file as a manifest writes it. Raises `RunError` for an algorithm it cannot compute."
     if algorithm == "MD5":
-        h = hashlib.md5()
+        digest = hashlib.md5()
     elif algorithm == "XXH128":
         try:
             from xxhash import xxh128
         except ImportError as e:
             raise RunError("This artifact is checked with xxhash; install it with: pip install xxhash") from e
-        h = xxh128()
+        digest = xxh128()
     else:
-        raise RunError(
-            f"This artifact is checked with {algorithm}, which this version does not know; update cursivetransformer."
-        )
+        remedy = "which this version does not know; update cursivetransformer"
+        raise RunError(f"This artifact is checked with {algorithm}, {remedy}.")
     with open(path, "rb") as f:
         while block := f.read(1 << 20):
-            h.update(block)
-    return base64.b64encode(h.digest()).decode()
+            digest.update(block)
+    return base64.b64encode(digest.digest()).decode()
 
 
 def is_whole(path: Path, entry) -> bool:
     "Whether a file is as long as its manifest's entry says, and has that digest."
-    return (
-        path.stat().st_size == entry.size and file_digest(path, entry.extra.get("alg", "MD5")) == entry.digest
-    )
+    if path.stat().st_size != entry.size:
+        return False
+    return file_digest(path, entry.extra.get("alg", "MD5")) == entry.digest
 
 
+# %% ../../nbs/data/00_remote.ipynb #9eb5c666
 def fetch_file(
     source: Source,
     artifact,
@@ -296,48 +332,34 @@ def fetch_file(
     "Download one file of an artifact and check it. Raises `RunError`."
     what = f"{name} of {artifact.name}"
     entry = source.ask(what, lambda: artifact.get_entry(name))
-    for attempt, fresh in enumerate((False, True)):
+    for attempt, skip_cache in (1, False), (2, True):
         root = Path(folder) / f"attempt_{attempt}"
-        path = Path(
-            source.ask(what, lambda root=root, fresh=fresh: entry.download(root=str(root), skip_cache=fresh))
-        )
+        download = functools.partial(entry.download, root=str(root), skip_cache=skip_cache)
+        path = Path(source.ask(what, download))
         if is_whole(path, entry):
             return path
-        say(f"{what} arrived damaged{'' if fresh else '; fetching it again'}.")
-    raise RunError(
-        f"{what} arrived damaged twice; what lies at {source.url} may be damaged: take another version, as in :v3, or a local file."
-    )
+        say(f"{what} arrived damaged{'' if skip_cache else '; fetching it again'}.")
+    remedy = "take another version, as in :v3, or a local file"
+    raise RunError(f"{what} arrived damaged twice; what lies at {source.url} may be damaged: {remedy}.")
 
 
-# %% ../../nbs/data/00_remote.ipynb #6663c917
 @contextlib.contextmanager
 def fetched_model(
     ref: Reference,
     key: str | None = None,
 ):
-    "Within `with`, (path, the run's config) of a run's newest model: our `.safetensors` or the original's `.pt`. Raises `RunError`."
+    """Within `with`, (path, the run's config) of a run's newest model: our `.safetensors` or the original's
+    `.pt`. Raises `RunError`."""
     source = Source(key)
     run = source.run(ref)
     logged = source.ask(f"the artifacts of run {ref}", lambda: list(run.logged_artifacts()))
-    models = [a for a in logged if a.type == "model"]
-    if not models:
-        others = ", ".join(sorted({a.type for a in logged}))
-        raise RunError(
-            f"Run {ref} has logged no model{f', only artifacts of type {others}' if others else ''}; choose a run that has, or load a local file."
-        )
-    artifact = newest(models, ref.alias)
-    if artifact is None:
-        raise RunError(
-            f"Run {ref} has no model '{ref.alias}'; there are {', '.join(sorted({n for a in models for n in (*a.aliases, a.version)}))}."
-        )
-    names = source.ask(f"the manifest of {artifact.name}", lambda: list(artifact.manifest.entries))
-    name = next((n for ending in (".safetensors", ".pt") for n in sorted(names) if n.endswith(ending)), None)
-    if name is None:
-        raise RunError(
-            f"{artifact.name} of run {ref} holds {', '.join(names)}, and none of it is a .safetensors or .pt; choose another run or version."
-        )
-    say(
-        f"{ref}: {name} of {artifact.name} ({', '.join(artifact.aliases) or 'no alias'}; step {artifact.metadata.get('step', 'unknown')}), the {'one asked for' if ref.alias else 'newest'} of {len(models)} models"
-    )
+    artifact = find_model(logged, ref)
+    files = source.ask(f"the manifest of {artifact.name}", lambda: list(artifact.manifest.entries))
+    name = find_weights(files, f"{artifact.name} of run {ref}")
+    aliases = ", ".join(artifact.aliases) or "no alias"
+    step = artifact.metadata.get("step", "unknown")
+    which = "one asked for" if ref.alias else "newest"
+    number = sum(a.type == "model" for a in logged)
+    say(f"{ref}: {name} of {artifact.name} ({aliases}; step {step}), the {which} of {number} models")
     with tempfile.TemporaryDirectory() as folder:
         yield fetch_file(source, artifact, name, folder), dict(run.config)

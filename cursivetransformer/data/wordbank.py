@@ -8,6 +8,11 @@ __all__ = [
     "LETTERS",
     "Prompts",
     "length_weights",
+    "happens",
+    "insert",
+    "make_number",
+    "make_letters",
+    "quoted",
     "make_word",
     "make_words",
     "plot_characters",
@@ -17,6 +22,7 @@ __all__ = [
     "little_words",
     "describe",
     "save_words",
+    "make_sentence",
     "sentences",
 ]
 
@@ -32,61 +38,34 @@ import textwrap
 import warnings
 from pathlib import Path
 
-from ..config import ALPHABET, CursiveError, knob, write_atomic
+import numpy as np
+
+from ..config import ALPHABET, CursiveError, Settings, knob, write_atomic
 from .banks import load_bank
 from .seeds import sample_rng
 from ..ink.tokens import MAX_TEXT_LENGTH, fold
 
 # %% ../../nbs/data/05_wordbank.ipynb #e52f26e0
-# Source: the letters' frequencies in English text, per cent. Between 4 and 6 no letter is rare, and common ones are still the common ones; the original's choice.
-ENGLISH = dict(
-    zip(
-        string.ascii_lowercase,
-        (
-            8.2,
-            1.5,
-            2.8,
-            4.3,
-            12.7,
-            2.2,
-            2.0,
-            6.1,
-            7.0,
-            0.15,
-            0.77,
-            4.0,
-            2.4,
-            6.7,
-            7.5,
-            1.9,
-            0.095,
-            6.0,
-            6.3,
-            9.1,
-            2.8,
-            0.98,
-            2.4,
-            0.15,
-            2.0,
-            0.074,
-        ),
-    )
-)
+# Source: the letters' frequencies in English text, per cent.
+ENGLISH = {
+    "a": 8.2, "b": 1.5, "c": 2.8, "d": 4.3, "e": 12.7, "f": 2.2, "g": 2.0, "h": 6.1, "i": 7.0,
+    "j": 0.15, "k": 0.77, "l": 4.0, "m": 2.4, "n": 6.7, "o": 7.5, "p": 1.9, "q": 0.095, "r": 6.0,
+    "s": 6.3, "t": 9.1, "u": 2.8, "v": 0.98, "w": 2.4, "x": 0.15, "y": 2.0, "z": 0.074,
+}  # fmt: skip
+# How often each letter is drawn, relative to the others. Between 4 and 6 no letter is rare, and common ones
+# are still the common ones; the original's choice.
 LETTERS = {letter: min(max(percent, 4), 6) for letter, percent in ENGLISH.items()}
 
 
+# %% ../../nbs/data/05_wordbank.ipynb #81b11a86
 @dataclasses.dataclass
-class Prompts:
+class Prompts(Settings):
     "How words are made up. Raises `CursiveError` for values that make none."
 
     min_length: int = knob(3, "letters", "letters of a word at least", 1, 30)
     max_length: int = knob(10, "letters", "letters of a word at most", 1, 30)
     length_slope: float = knob(
-        0.85,
-        "letters",
-        "how much rarer the longest words are than the shortest: 0 not at all, 1 there are none",
-        0.0,
-        1.0,
+        0.85, "letters", "how much rarer the longest words are: 0 not at all, 1 there are none", 0.0, 1.0
     )
     uppercase_prob: float = knob(0.25, "letters", "a word is in capitals", 0.0, 1.0)
     capitalize_prob: float = knob(0.25, "letters", "another word begins with a capital", 0.0, 1.0)
@@ -94,86 +73,98 @@ class Prompts:
     digit_max_length: int = knob(5, "digits", "digits of a number at most", 1, 30)
     digit_decimal_prob: float = knob(0.3, "digits", "a number has a decimal point, somewhere", 0.0, 1.0)
     quote_prob: float = knob(
-        0.1,
-        "marks",
-        "it has a quotation mark, in front or behind; every fourth is an apostrophe inside",
-        0.0,
-        1.0,
+        0.1, "marks", "it has a quotation mark at one end; every fourth is an apostrophe inside", 0.0, 1.0
     )
     parenthesis_prob: float = knob(0.1, "marks", "it has a parenthesis, in front or behind", 0.0, 1.0)
     sentence_flow_prob: float = knob(0.8, "marks", "it may have a punctuation mark at its end", 0.0, 1.0)
     punctuations: str = knob(",.?!", "marks", "these, one after the other,")
-    punctuation_probs: tuple = knob(
-        (0.05, 0.05, 0.05, 0.05), "marks", "with these probabilities, until one is there"
-    )
+    punctuation_probs: tuple = knob((0.05,) * 4, "marks", "with these probabilities, until one is there")
 
     def __post_init__(self):
-        for f in dataclasses.fields(self):
-            value, low, high = getattr(self, f.name), f.metadata["low"], f.metadata["high"]
-            if low is not None and not low <= value <= high:
-                raise CursiveError(f"{f.name} lies between {low} and {high}, and {value!r} does not.")
-        if self.min_length > self.max_length:
-            raise CursiveError(
-                f"min_length={self.min_length} is above max_length={self.max_length}; lower it."
-            )
-        if len(self.punctuations) != len(self.punctuation_probs):
-            raise CursiveError(
-                f"There are {len(self.punctuations)} punctuations and {len(self.punctuation_probs)} punctuation_probs; give one for each."
-            )
-        if not all(0 <= p <= 1 for p in self.punctuation_probs):
-            raise CursiveError(f"punctuation_probs lie between 0 and 1, and {self.punctuation_probs} do not.")
-        bad = set(self.punctuations) - set(ALPHABET.strip())
+        shortest, longest = self.min_length, self.max_length
+        marks, chances = self.punctuations, self.punctuation_probs
+        if shortest > longest:
+            raise CursiveError(f"min_length={shortest} is above max_length={longest}; lower it.")
+        if len(marks) != len(chances):
+            numbers = f"{len(marks)} punctuations and {len(chances)} punctuation_probs"
+            raise CursiveError(f"There are {numbers}; give one for each.")
+        if not all(0 <= p <= 1 for p in chances):
+            raise CursiveError(f"punctuation_probs lie between 0 and 1, and {chances} do not.")
+        bad = sorted(set(marks) - set(ALPHABET.strip()))
         if bad:
-            raise CursiveError(
-                f"The model cannot write {', '.join(map(repr, sorted(bad)))}; leave it out of punctuations."
-            )
+            names = ", ".join(map(repr, bad))
+            raise CursiveError(f"The model cannot write {names}; leave it out of punctuations.")
 
 
 # %% ../../nbs/data/05_wordbank.ipynb #13d80d5d
 def length_weights(p: Prompts) -> dict:  # length: how often, relative to the others
-    "Long words are rarer by a straight line; the shortest come half as often as that, the next a quarter more often. Source: the original's generator."
+    """Long words are rarer by a straight line; the shortest come half as often as that, the next a quarter
+    more often. Source: the original's generator."""
     lengths = range(p.min_length, p.max_length + 1)
-    weights = {
-        n: 1 - p.length_slope * (n - p.min_length) / max(1, p.max_length - p.min_length) for n in lengths
-    }
+    span = max(1, p.max_length - p.min_length)
+    weights = {n: 1 - p.length_slope * (n - p.min_length) / span for n in lengths}
     for n, factor in zip(lengths, (0.5, 1.25)):
         weights[n] *= factor
     return weights
 
 
+def happens(probability: float, rng: random.Random) -> bool:
+    "Whether something does that has this probability."
+    return rng.random() < probability
+
+
+def insert(word: str, mark: str, place: int) -> str:
+    "A word with a mark before its character at `place`."
+    return word[:place] + mark + word[place:]
+
+
+# %% ../../nbs/data/05_wordbank.ipynb #b6812541
+def make_number(p: Prompts, rng: random.Random) -> str:
+    "Some digits, maybe with a decimal point."
+    digits = "".join(rng.choices(string.digits, k=rng.randint(1, p.digit_max_length)))
+    if happens(p.digit_decimal_prob, rng):
+        return insert(digits, ".", rng.randint(0, len(digits)))
+    return digits
+
+
+def make_letters(p: Prompts, lengths: dict, rng: random.Random) -> str:
+    "Some letters: small, in capitals, or with one in front. `lengths` is `length_weights(p)`."
+    length = rng.choices([*lengths], [*lengths.values()])[0]
+    word = "".join(rng.choices([*LETTERS], [*LETTERS.values()], k=length))
+    if happens(p.uppercase_prob, rng):
+        return word.upper()
+    if happens(p.capitalize_prob, rng):
+        return word.capitalize()
+    return word
+
+
+def quoted(word: str, rng: random.Random) -> str:
+    "A word with a quotation mark in front or behind, or with an apostrophe inside."
+    mark = rng.choice("\"'")
+    if mark == "'" and happens(0.5, rng) and len(word) > 1:
+        return insert(word, mark, rng.randint(1, len(word) - 1))
+    return insert(word, mark, rng.choice((0, len(word))))
+
+
+# %% ../../nbs/data/05_wordbank.ipynb #3f593260
 def make_word(
     p: Prompts,
     lengths: dict,  # `length_weights(p)`
     rng: random.Random,
 ) -> str:
     "One made-up word."
-    chance = lambda probability: rng.random() < probability
-    put = lambda word, mark, at: word[:at] + mark + word[at:]
-    if chance(p.digit_word_prob):
-        word = "".join(rng.choices(string.digits, k=rng.randint(1, p.digit_max_length)))
-        if chance(p.digit_decimal_prob):
-            word = put(word, ".", rng.randint(0, len(word)))
+    if happens(p.digit_word_prob, rng):
+        word = make_number(p, rng)
     else:
-        word = "".join(
-            rng.choices([*LETTERS], [*LETTERS.values()], k=rng.choices([*lengths], [*lengths.values()])[0])
-        )
-        word = (
-            word.upper()
-            if chance(p.uppercase_prob)
-            else word.capitalize()
-            if chance(p.capitalize_prob)
-            else word
-        )
-    if chance(p.quote_prob):
-        quote = rng.choice("\"'")
-        if quote == "'" and chance(0.5) and len(word) > 1:
-            word = put(word, quote, rng.randint(1, len(word) - 1))
-        else:
-            word = put(word, quote, rng.choice((0, len(word))))
-    if chance(p.parenthesis_prob):
-        word = rng.choice(("(" + word, word + ")"))
-    if chance(p.sentence_flow_prob):
-        word += next((mark for mark, q in zip(p.punctuations, p.punctuation_probs) if chance(q)), "")
+        word = make_letters(p, lengths, rng)
+    if happens(p.quote_prob, rng):
+        word = quoted(word, rng)
+    if happens(p.parenthesis_prob, rng):
+        word = rng.choice((f"({word}", f"{word})"))
+    if happens(p.sentence_flow_prob, rng):
+        for mark, probability in zip(p.punctuations, p.punctuation_probs):
+            if happens(probability, rng):
+                return word + mark
     return word
 
 
@@ -183,7 +174,8 @@ def make_words(
     seed: int = 0,
 ) -> list:  # of str
     "So many made-up words, the same ones for the same seed."
-    p, rng = p or Prompts(), random.Random(seed)
+    p = p or Prompts()
+    rng = random.Random(seed)
     lengths = length_weights(p)
     return [make_word(p, lengths, rng) for _ in range(n)]
 
@@ -197,16 +189,13 @@ def plot_characters(
     import matplotlib.pyplot as plt
 
     ax = ax or plt.subplots(figsize=(11, 2.4), layout="constrained")[1]
-    groups = string.ascii_lowercase, string.ascii_uppercase, string.digits, ".,?!'\"()"
-    order = [c for group in groups for c in group]
+    order = string.ascii_lowercase + string.ascii_uppercase + string.digits + ".,?!'\"()"
+    width = 0.8 / len(banks)  # of a bar; characters are 1 apart
     for i, (label, words) in enumerate(banks.items()):
         counts = collections.Counter("".join(words))
-        ax.bar(
-            [j + (i - (len(banks) - 1) / 2) * 0.8 / len(banks) for j in range(len(order))],
-            [100 * counts[c] / counts.total() for c in order],
-            0.8 / len(banks),
-            label=label,
-        )
+        left = (i - (len(banks) - 1) / 2) * width
+        places = [place + left for place in range(len(order))]
+        ax.bar(places, [100 * counts[c] / counts.total() for c in order], width, label=label)
     ax.set_xticks(range(len(order)), order, fontsize=8)
     ax.set_xlim(-1, len(order))
     ax.set_ylabel("% of characters")
@@ -218,37 +207,43 @@ def plot_characters(
 # %% ../../nbs/data/05_wordbank.ipynb #31860ce2
 def words_of_text(text: str) -> list:  # of str, each once, in the order of the text
     "The words of a text that the alphabet can spell. Raises `CursiveError` if there are none."
-    words, bad = {}, 0
+    words = {}  # a set in the order in which they came
+    bad = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of each change that `fold` makes
         for token in dict.fromkeys(text.split()):
             try:
-                words.update(dict.fromkeys(w for w in fold(token).split() if len(w) <= MAX_TEXT_LENGTH))
+                spelled = fold(token).split()
             except CursiveError:
                 bad += 1
+                continue
+            words.update(dict.fromkeys(w for w in spelled if len(w) <= MAX_TEXT_LENGTH))
     if not words:
         raise CursiveError("The text holds no word that can be written; give another one.")
     if bad:
-        warnings.warn(
-            f"{bad} different words hold characters outside the alphabet; they are left out.", stacklevel=2
-        )
+        notice = f"{bad} different words hold characters outside the alphabet; they are left out."
+        warnings.warn(notice, stacklevel=2)
     return list(words)
 
 
 # %% ../../nbs/data/05_wordbank.ipynb #8ad2ff68
 def parts(word: str) -> set:  # of one or two characters
     "The characters of a word, and the pairs of neighbouring small letters."
-    return {*word, *(a + b for a, b in zip(word, word[1:]) if (a + b).isalpha() and (a + b).islower())}
+    pairs = (a + b for a, b in zip(word, word[1:]))
+    return {*word, *(pair for pair in pairs if pair.isalpha() and pair.islower())}
 
 
 def cover(words: list) -> list:  # of str
-    "Nearly the fewest words that hold all `parts` of all words: those that add most characters first, then those that add most pairs; among equals the shorter."
+    """Nearly the fewest words that hold all `parts` of all words: those that add most characters first,
+    then those that add most pairs; among equals the shorter."""
+    chosen = []
+    held = set()  # parts of the chosen words
 
     def gain(word: str) -> tuple:  # new characters and new pairs, negative, so that the largest comes first
         new = parts(word) - held
-        return -sum(len(part) == 1 for part in new), -sum(len(part) == 2 for part in new)
+        characters = sum(len(part) == 1 for part in new)
+        return -characters, characters - len(new)
 
-    chosen, held = [], set()
     heap = [(gain(w), len(w), i, w) for i, w in enumerate(dict.fromkeys(words))]
     heapq.heapify(heap)
     while heap:
@@ -259,8 +254,8 @@ def cover(words: list) -> list:  # of str
         if now == was:
             chosen.append(word)
             held |= parts(word)
-        else:
-            heapq.heappush(heap, (now, length, i, word))  # others were taken since it was looked at
+        else:  # others were taken since it was looked at
+            heapq.heappush(heap, (now, length, i, word))
     return chosen
 
 
@@ -270,7 +265,9 @@ def little_words(
     seed: int = 0,
 ) -> list:  # of str
     "So many words of two letters, balanced."
-    rng, letters, words = random.Random(seed), string.ascii_lowercase, []
+    rng = random.Random(seed)
+    letters = string.ascii_lowercase
+    words = []
     while len(words) < n:
         for shift in rng.sample(range(26), 26):
             words += [letters[i] + letters[(i + shift) % 26] for i in rng.sample(range(26), 26)]
@@ -282,22 +279,25 @@ def describe(
     words: list,  # of str
     first: int = 75,  # words to show
 ) -> str:
-    "What is in a bank of words: the first ones, how many, how often each character comes, and how many pairs there are."
+    """What is in a bank of words: the first ones, how many, how often each character comes, and how many
+    pairs there are."""
     counts = collections.Counter("".join(words))
-    held = set().union(*map(parts, words))
     table = [f"{c} {n:6} {n / counts.total():6.1%}" for c, n in counts.most_common()]
-    missing = [c for c in ALPHABET.strip() if c not in counts]
-    return "\n".join(
-        [
-            f"First words\n{textwrap.fill(' '.join(words[:first]), 100)}\n",
-            "Characters: how many, and how often",
-            *("   ".join(table[i : i + 6]) for i in range(0, len(table), 6)),
-            "",
-            f"{len(words)} words, {len(set(words))} different; {counts.total()} characters, {len(counts)} of {len(ALPHABET.strip())} different"
-            + (f", without {' '.join(missing)}" if missing else ""),
-            f"{sum(len(part) == 2 for part in held)} of 676 pairs of small letters",
-        ]
-    )
+    known = ALPHABET.strip()
+    missing = [c for c in known if c not in counts]
+    characters = f"{counts.total()} characters, {len(counts)} of {len(known)} different"
+    if missing:
+        characters += f", without {' '.join(missing)}"
+    held = set().union(*map(parts, words))
+    lines = [
+        f"First words\n{textwrap.fill(' '.join(words[:first]), 100)}\n",
+        "Characters: how many, and how often",
+        *("   ".join(table[i : i + 6]) for i in range(0, len(table), 6)),
+        "",
+        f"{len(words)} words, {len(set(words))} different; {characters}",
+        f"{sum(len(part) == 2 for part in held)} of 676 pairs of small letters",
+    ]
+    return "\n".join(lines)
 
 
 def save_words(
@@ -305,41 +305,42 @@ def save_words(
     path: str | os.PathLike,  # .json or .txt
 ) -> Path:
     "Write prompts for `collect.html`, atomically. Raises `CursiveError` for another ending."
-    kind = Path(path).suffix.lower()
-    if kind not in (".json", ".txt"):
-        raise CursiveError(
-            f"Cannot make '{Path(path).name}': prompts are a .json, or a .txt with one a line."
-        )
-    return write_atomic(
-        path,
-        json.dumps(words, indent=0, ensure_ascii=False) + "\n"
-        if kind == ".json"
-        else "".join(w + "\n" for w in words),
-    )
+    path = Path(path)
+    if path.suffix.lower() == ".json":
+        return write_atomic(path, json.dumps(words, indent=0, ensure_ascii=False) + "\n")
+    if path.suffix.lower() == ".txt":
+        return write_atomic(path, "".join(word + "\n" for word in words))
+    raise CursiveError(f"Cannot make '{path.name}': prompts are a .json, or a .txt with one a line.")
 
 
 # %% ../../nbs/data/05_wordbank.ipynb #c27e337d
+def make_sentence(
+    common: list,  # of str to choose from
+    rng: np.random.Generator,
+) -> str:
+    "One sentence of 5 to 9 words."
+    words = rng.choice(common, rng.integers(5, 10)).tolist()
+    # Four places that are not the first.
+    name, shout, number, aside = 1 + rng.permutation(len(words) - 1)[:4]
+    words[name] = words[name].capitalize()
+    if rng.random() < 0.3:
+        words[shout] = words[shout].upper()
+    if rng.random() < 0.7:
+        words[number] = str(rng.integers(10 ** rng.integers(1, 5)))
+    if rng.random() < 0.3:
+        word = words[aside]
+        words[aside] = [f'"{word}"', f"({word})", f"{word}'s"][rng.integers(3)]
+    if rng.random() < 0.5:
+        words[name] += ","
+    words[0] = words[0].capitalize()
+    return " ".join(words).rstrip(",") + ".....??!"[rng.integers(8)]
+
+
 def sentences(
     count: int,
     seed: int = 0,
-) -> list:  # of strings
+) -> list:  # of str
     "Sentences of common words, with names, capitals, digits and punctuation; the same for the same seed."
     common = [w.text for w in load_bank("embedded").words if w.text.isalpha() and w.text.islower()]
-    rng, out = sample_rng(seed, 5), []
-    for _ in range(count):
-        words = rng.choice(common, rng.integers(5, 10)).tolist()
-        name, shout, number, quoted = 1 + rng.permutation(len(words) - 1)[:4]
-        words[name] = words[name].capitalize()
-        if rng.random() < 0.3:
-            words[shout] = words[shout].upper()
-        if rng.random() < 0.7:
-            words[number] = str(rng.integers(10 ** rng.integers(1, 5)))
-        if rng.random() < 0.3:
-            words[quoted] = [f'"{words[quoted]}"', f"({words[quoted]})", f"{words[quoted]}'s"][
-                rng.integers(3)
-            ]
-        if rng.random() < 0.5:
-            words[name] += ","
-        words[0] = words[0].capitalize()
-        out.append(" ".join(words).rstrip(",") + ".....??!"[rng.integers(8)])
-    return out
+    rng = sample_rng(seed, 5)
+    return [make_sentence(common, rng) for _ in range(count)]

@@ -18,9 +18,13 @@ __all__ = [
     "FINER",
     "Pen",
     "moving_style",
+    "moving_stroke",
     "moving_svg_writer",
     "gif_scale",
+    "disc",
+    "InkPicture",
     "gif_frames",
+    "gif_palette",
     "gif_writer",
 ]
 
@@ -32,122 +36,219 @@ import math
 import numpy as np
 
 from ..config import CursiveError
-from .curves import MM, box_of, flatten, on_page, path_data, pen_style, svg_around
+from .curves import MM, box_of, flatten, on_page, path_data, pen_attributes, stream_svg
 from .points import strokes
 
 # %% ../../nbs/ink/03_motion.ipynb #040d388b
-SPEED, AIR = 4.0, 4.0  # canvas heights of line a second; how many times faster the pen is in the air
+SPEED = 4.0  # canvas heights of line a second
+AIR = 4.0  # how many times faster the pen is in the air
 LONGEST = 60.0  # seconds of an animation at most
 NIB = "#d33"  # the colour of the pen's tip
 
 
 class Pen:
-    "How far the pen has gone, in canvas heights of line."
+    "A pen that draws strokes one after the other, and how far it has come."
 
     def __init__(self):
-        self.at, self.way = None, 0.0
+        self.place = None  # (2,) where it is, canvas heights; None before the first stroke
+        self.distance = 0.0  # canvas heights of line; a way through the air counts `AIR` times less
 
-    def draw(self, stroke: np.ndarray) -> tuple:  # (flattened (M, 2), the way until each of its points (M,))
-        "Go through the air to a stroke, (N, 2), and along it."
-        flat = flatten(stroke)
-        if self.at is not None:
-            self.way += math.dist(self.at, flat[0]) / AIR
-        along = self.way + np.concatenate([[0], np.cumsum(np.hypot(*np.diff(flat, axis=0).T))])
-        self.at, self.way = flat[-1], float(along[-1])
-        return flat, along
+    def draw(
+        self,
+        stroke: np.ndarray,  # (N, 2)
+    ) -> tuple:  # the curve's points (M, 2), the distance at each of them (M,)
+        "Go through the air to a stroke, and along its curve."
+        curve = flatten(stroke)
+        if self.place is not None:
+            self.distance += math.dist(self.place, curve[0]) / AIR
+        lengths = np.hypot(*np.diff(curve, axis=0).T)
+        distances = self.distance + np.concatenate([[0], np.cumsum(lengths)])
+        self.place = curve[-1]
+        self.distance = float(distances[-1])
+        return curve, distances
 
 
 # %% ../../nbs/ink/03_motion.ipynb #5754043f
-def moving_style(name: str, pace: float, linewidth: float) -> str:
-    "The style sheet of a page whose strokes are drawn one after the other; pace in seconds a canvas height. A pen tip runs along the stroke that is being drawn."
+def moving_style(
+    name: str,  # the class of the group that holds the strokes
+    pace: float,  # seconds a canvas height
+    linewidth: float,  # millimetres
+) -> str:
+    """The style sheet of a page whose strokes are drawn one after the other. A pen tip runs along the stroke
+    that is being drawn."""
     timing = "calc(var(--way)*var(--pace)) linear calc(var(--at)*var(--pace))"
+    tip = f"stroke:{NIB};stroke-width:{3 * linewidth:.2f};visibility:hidden"
+    ink_from = "visibility:hidden;stroke-dasharray:1 2;stroke-dashoffset:1"
     return (
-        f"<style>.{name}{{--pace:{pace:.5f}s}}.{name} use{{stroke:{NIB};stroke-width:{3 * linewidth:.2f};visibility:hidden}}"
-        f"@media (prefers-reduced-motion:no-preference){{.{name}>g>g{{animation:{name}-ink {timing} backwards}}"
+        f"<style>.{name}{{--pace:{pace:.5f}s}}.{name} use{{{tip}}}"
+        "@media (prefers-reduced-motion:no-preference)"
+        f"{{.{name}>g>g{{animation:{name}-ink {timing} backwards}}"
         f".{name} use{{stroke-dasharray:0 2;animation:{name}-tip {timing}}}}}"
-        f"@keyframes {name}-ink{{from{{visibility:hidden;stroke-dasharray:1 2;stroke-dashoffset:1}}to{{stroke-dasharray:1 2}}}}"
-        f"@keyframes {name}-tip{{from{{visibility:visible}}to{{visibility:visible;stroke-dashoffset:-1}}}}</style>"
+        f"@keyframes {name}-ink{{from{{{ink_from}}}to{{stroke-dasharray:1 2}}}}"
+        f"@keyframes {name}-tip{{from{{visibility:visible}}"
+        "to{visibility:visible;stroke-dashoffset:-1}}</style>"
     )
 
 
-def moving_svg_writer(write, margin: float = 0.2, linewidth: float = 0.4, color: str = "#000"):
-    "As `svg_writer`, but the strokes are drawn one after the other, in the order of writing, when the file is opened in a browser."
-    pen, numbers = Pen(), itertools.count()
+def moving_stroke(
+    stroke: np.ndarray,  # (N, 2)
+    start: float,  # the pen's distance at its first point, canvas heights
+    end: float,  # and at its last
+    number: int,  # of the stroke
+) -> str:
+    "A stroke that knows when it is drawn, and the tip of the pen; `@` stands for the drawing's name."
+    path = path_data(np.column_stack([stroke, np.ones(len(stroke))]))
+    return (
+        f'<g style="--at:{start:.3f};--way:{end - start:.3f}">'
+        f'<g><path id="@-{number}" pathLength="1" d="{path}"/></g><use href="#@-{number}"/></g>\n'
+    )
+
+
+# %% ../../nbs/ink/03_motion.ipynb #5b486df7
+def moving_svg_writer(
+    write,  # takes a piece of the file, a `str`
+    margin: float = 0.2,  # around the ink, canvas heights
+    linewidth: float = 0.4,  # millimetres
+    color: str = "#000",
+):
+    """A context as `svg_writer` is, but the strokes are drawn one after the other, in the order of writing,
+    when the file is opened in a browser."""
+    pen = Pen()
+    numbers = itertools.count()
 
     def draw(points: np.ndarray) -> str:
         out = []
-        for s in strokes(points):
-            _, along = pen.draw(s)
-            i, d = next(numbers), path_data(np.column_stack([s, np.ones(len(s))]))
-            out.append(
-                f'<g style="--at:{along[0]:.3f};--way:{along[-1] - along[0]:.3f}"><g><path id="@-{i}" pathLength="1" d="{d}"/></g><use href="#@-{i}"/></g>\n'
-            )
+        for stroke in strokes(points):
+            _, distances = pen.draw(stroke)
+            out.append(moving_stroke(stroke, distances[0], distances[-1], next(numbers)))
         return "".join(out)
 
-    def before(name: str) -> str:
-        return f'{moving_style(name, min(1 / SPEED, LONGEST / max(pen.way, 1e-9)), linewidth)}<g class="{name}" {pen_style(linewidth, color)}>\n'
+    def begin(name: str) -> str:
+        pace = min(1 / SPEED, LONGEST / max(pen.distance, 1e-9))
+        style = moving_style(name, pace, linewidth)
+        return f'{style}<g class="{name}" {pen_attributes(linewidth, color)}>\n'
 
-    return svg_around(write, margin, draw, before, "</g></svg>\n")
+    return stream_svg(write, margin, draw, begin, "</g></svg>\n")
 
 
 # %% ../../nbs/ink/03_motion.ipynb #947d5ba4
-FPS, FRAMES = 20, 240  # pictures a second, and at most: 12 seconds, longer texts go faster
+FPS = 20  # pictures a second
+FRAMES = 240  # pictures at most: 12 seconds, longer texts go faster
 HOLD = 2000  # milliseconds that the finished page is shown
-SHARP, DULL = 100, 40  # pixels a canvas height at best, and where a text cannot be read any more
+SHARP = 100  # pixels a canvas height at best
+DULL = 40  # pixels a canvas height below which a text cannot be read any more
 PIXELS = 800_000  # of a picture at most
 SHADES = 30  # from paper to ink
 FINER = 3  # times the size at which lines are drawn
 
 
-def gif_scale(box: np.ndarray) -> float:  # pixels a canvas height
-    "How large a page between two corners is drawn. Raises `CursiveError` for one that could not be read."
-    scale = min(SHARP, math.sqrt(PIXELS / np.ptp(box, axis=0).prod()))
+def gif_scale(
+    box: np.ndarray,  # ((left, top), (right, bottom)) of a page, canvas heights
+) -> float:  # pixels a canvas height
+    "How large a page is drawn. Raises `CursiveError` for one that could not be read."
+    area = np.ptp(box, axis=0).prod()
+    scale = min(SHARP, math.sqrt(PIXELS / area))
     if scale < DULL:
         raise CursiveError(
-            "The text is too long for a GIF, whose pictures would be too small to read; make an .anim.svg, or several GIFs."
+            "The text is too long for a GIF, whose pictures would be too small to read; "
+            "make an .anim.svg, or several GIFs."
         )
     return scale
 
 
-def gif_frames(
-    words: list, box: np.ndarray, linewidth: float
-):  # yields `PIL.Image`s of `SHADES` greys, the pen's tip and the tip in the air
-    "The pictures of a page that is being written, at equal distances of the pen's way."
-    from PIL import Image, ImageDraw
+def disc(draw, centre: np.ndarray, radius: float, shade: int):
+    "Fill a circle, in pixels, on a `PIL.ImageDraw`."
+    draw.ellipse([*(centre - radius), *(centre + radius)], fill=shade)
 
-    scale, pen = gif_scale(box), Pen()
-    size, radius = np.ceil(np.ptp(box, axis=0) * scale).astype(int), max(0.5, linewidth / MM * scale / 2)
-    flats, ways = zip(*(pen.draw(s) for w in words for s in strokes(on_page(w))))
-    xy, along = (np.vstack(flats) - box[0]) * scale, np.concatenate(ways)
-    begins = set(np.cumsum([0, *map(len, flats)]))
-    large = Image.new("L", tuple((size * FINER).tolist()))
-    lines, shade = ImageDraw.Draw(large), [round(v * (SHADES - 1) / 255) for v in range(256)]
-    dot = lambda draw, at, r, fill: draw.ellipse([*(at - r), *(at + r)], fill=fill)
-    frames, done = max(1, min(FRAMES, math.ceil(pen.way / SPEED * FPS))), 0
-    for now in np.linspace(0, pen.way, frames + 1)[1:]:
-        upto = np.searchsorted(along, now + 1e-9, "right")
+
+# %% ../../nbs/ink/03_motion.ipynb #a36c22d9
+class InkPicture:
+    """A grey picture that ink is added to; drawn `FINER` times as large, which smooths the edges when
+    averaged."""
+
+    def __init__(
+        self,
+        size: np.ndarray,  # (2,) width and height, pixels
+        radius: float,  # of the pen, pixels
+    ):
+        from PIL import Image, ImageDraw
+
+        self.radius = radius
+        self.large = Image.new("L", tuple((size * FINER).tolist()))
+        self.lines = ImageDraw.Draw(self.large)
+        self.shades = [round(grey * (SHADES - 1) / 255) for grey in range(256)]
+
+    def draw_line(self, start: np.ndarray, end: np.ndarray):  # (2,) each, pixels
+        "A straight line; its ends are round only where `draw_dot` makes them so."
+        ends = [*(start * FINER), *(end * FINER)]
+        self.lines.line(ends, 255, round(2 * self.radius * FINER))
+
+    def draw_dot(self, centre: np.ndarray):  # (2,) pixels
+        disc(self.lines, centre * FINER, self.radius * FINER, 255)
+
+    def picture(self):  # `PIL.Image` of integers from 0, paper, to `SHADES` - 1, ink
+        "What has been drawn so far, in its size."
+        return self.large.reduce(FINER).point(self.shades)
+
+
+# %% ../../nbs/ink/03_motion.ipynb #a319e067
+def gif_frames(
+    words: list,  # of placed `Word`s
+    box: np.ndarray,  # ((left, top), (right, bottom)) of the page, canvas heights
+    linewidth: float,  # millimetres
+):  # yields `PIL.Image`s: `SHADES` greys, then the pen's tip on paper, then in the air
+    "The pictures of a page that is being written, at equal distances of the pen's way."
+    from PIL import ImageDraw
+
+    scale = gif_scale(box)
+    pen = Pen()
+    drawn = [pen.draw(stroke) for word in words for stroke in strokes(on_page(word))]
+    curves = [curve for curve, _ in drawn]
+    xy = (np.vstack(curves) - box[0]) * scale
+    distance = np.concatenate([distances for _, distances in drawn])
+    begins = set(np.cumsum([0, *map(len, curves)]))  # indices of points that begin a stroke
+
+    radius = max(0.5, linewidth / MM * scale / 2)
+    ink = InkPicture(np.ceil(np.ptp(box, axis=0) * scale).astype(int), radius)
+    frames = max(1, min(FRAMES, math.ceil(pen.distance / SPEED * FPS)))
+    done = 0  # points
+    for now in np.linspace(0, pen.distance, frames + 1)[1:]:
+        upto = np.searchsorted(distance, now + 1e-9, "right")
         for i in range(done, upto):
             if i not in begins:
-                lines.line([*(xy[i - 1] * FINER), *(xy[i] * FINER)], 255, round(2 * radius * FINER))
-            dot(lines, xy[i] * FINER, radius * FINER, 255)
+                ink.draw_line(xy[i - 1], xy[i])
+            ink.draw_dot(xy[i])
         done = upto
-        picture = large.reduce(FINER).point(shade)
+        picture = ink.picture()
         if done < len(xy):
-            share = (now - along[done - 1]) / max(along[done] - along[done - 1], 1e-9)
-            dot(
-                ImageDraw.Draw(picture),
-                xy[done - 1] + share * (xy[done] - xy[done - 1]),
-                3 * radius,
-                SHADES + (done in begins),
-            )
+            # The tip is somewhere between the last point drawn and the next.
+            share = (now - distance[done - 1]) / max(distance[done] - distance[done - 1], 1e-9)
+            tip = xy[done - 1] + share * (xy[done] - xy[done - 1])
+            disc(ImageDraw.Draw(picture), tip, 3 * radius, SHADES + (done in begins))
         picture.info["duration"] = 1000 // FPS if done < len(xy) else HOLD
         yield picture
 
 
+# %% ../../nbs/ink/03_motion.ipynb #47c7c69c
+def gif_palette(color: str) -> list:  # of 3 * (SHADES + 2) integers: red, green and blue in turn
+    "The colours of what `gif_frames` yields: from paper to ink, the pen's tip, and the tip in the air."
+    from PIL import ImageColor
+
+    paper, ink, tip = (np.array(ImageColor.getrgb(name)[:3]) for name in ("#fff", color, NIB))
+    colors = np.vstack([np.linspace(paper, ink, SHADES), tip, (tip + 2 * paper) / 3])
+    return colors.round().astype(int).ravel().tolist()
+
+
 @contextlib.contextmanager
-def gif_writer(file, margin: float = 0.2, linewidth: float = 0.4, color: str = "#000"):
-    "As `svg_writer`, into a binary file: the page while it is written, over and over. `FRAMES` pictures of `PIXELS` pixels at most; raises `CursiveError` for a page too large to be read then."
-    from PIL import Image, ImageColor
+def gif_writer(
+    file,  # binary, to write into
+    margin: float = 0.2,  # around the ink, canvas heights
+    linewidth: float = 0.4,  # millimetres
+    color: str = "#000",
+):
+    """A context: a function that takes placed `Word`s, a line at a time, and makes a GIF of them: the page
+    while it is written, over and over. Raises `CursiveError` for a page too large to be read then."""
+    from PIL import Image
 
     page = []
 
@@ -156,14 +257,7 @@ def gif_writer(file, margin: float = 0.2, linewidth: float = 0.4, color: str = "
         gif_scale(box_of([page[0], page[-1]], margin))
 
     yield add
-    paper, ink, tip = (np.array(ImageColor.getrgb(c)[:3]) for c in ("#fff", color, NIB))
-    palette = (
-        np.vstack([np.linspace(paper, ink, SHADES), [tip, (tip + 2 * paper) / 3]])
-        .round()
-        .astype(int)
-        .ravel()
-        .tolist()
-    )
+    palette = gif_palette(color)
 
     def coloured(picture):
         out = Image.frombytes("P", picture.size, picture.tobytes())
@@ -171,5 +265,6 @@ def gif_writer(file, margin: float = 0.2, linewidth: float = 0.4, color: str = "
         out.info["duration"] = picture.info["duration"]
         return out
 
-    pictures = (coloured(p) for p in gif_frames(page, box_of(page, margin), linewidth))
-    next(pictures).save(file, format="GIF", save_all=True, append_images=pictures, loop=0, optimize=False)
+    pictures = map(coloured, gif_frames(page, box_of(page, margin), linewidth))
+    first = next(pictures)
+    first.save(file, format="GIF", save_all=True, append_images=pictures, loop=0, optimize=False)

@@ -8,8 +8,8 @@ __all__ = [
     "SHEAR",
     "SHEAR_WIDTH",
     "SCALE_WIDTH",
-    "DROP",
     "ROTATE_WIDTH",
+    "DROP",
     "PIXEL",
     "STRIDE",
     "Word",
@@ -21,14 +21,15 @@ __all__ = [
     "shear",
     "scale",
     "rotate",
-    "array_module",
     "Augmentation",
-    "steps",
+    "drawn_steps",
     "slant",
     "deslant",
     "baseline",
     "resample",
-    "rerecord",
+    "with_pen_up",
+    "snap_to_pixels",
+    "array_module",
 ]
 
 # %% ../../nbs/ink/00_points.ipynb #ea5f6064
@@ -46,9 +47,8 @@ class Word:
     text: str
     points: np.ndarray  # (N, 3) x, y, pen_down; canvas heights, y down, the writing line at 0
     author: str = ""
-    page: tuple | None = (
-        None  # (x, y): where the ink's origin lies on a page, canvas heights; words that a model wrote have one
-    )
+    # (x, y) where the ink's origin lies on a page, canvas heights. Words that a model wrote have one.
+    page: tuple | None = None
 
 
 # %% ../../nbs/ink/00_points.ipynb #016ffda2
@@ -56,22 +56,25 @@ def stroke_ids(
     points: np.ndarray,  # (N, 3) x, y, pen_down
 ) -> np.ndarray:  # (N,) the number of each point's stroke, from 0
     "Which stroke every point belongs to."
-    up = points[:, 2] == 0
-    return np.concatenate([[0], np.cumsum(up)[:-1]]).astype(int) if len(points) else np.zeros(0, int)
+    pen_up = points[:, 2] == 0
+    return np.concatenate([[0], np.cumsum(pen_up)[:-1]]).astype(int) if len(points) else np.zeros(0, int)
 
 
 def strokes(
     points: np.ndarray,  # (N, 3) x, y, pen_down
 ) -> list:  # of (M, 2) arrays: x, y of the points drawn with the pen down
     "The strokes of some ink, pen-up points left out."
-    down = points[:, 2] != 0
-    ids = stroke_ids(points)[down]
-    xy = points[down, :2]
-    return np.split(xy, np.flatnonzero(np.diff(ids)) + 1) if len(xy) else []
+    pen_down = points[:, 2] != 0
+    if not pen_down.any():
+        return []
+    ids = stroke_ids(points)[pen_down]
+    begins = np.flatnonzero(np.diff(ids)) + 1
+    return np.split(points[pen_down, :2], begins)
 
 
 # %% ../../nbs/ink/00_points.ipynb #5ad49008
-# The pen's place before a sample's first word: on the writing line, at the left edge. A first offset from here says how high the word starts.
+# The pen's place before a sample's first word: on the writing line, at the left edge. A first offset from
+# here says how high the word starts.
 LINE_START = np.zeros((1, 3))
 
 
@@ -83,17 +86,24 @@ def strokes_to_offsets(
     delta = np.zeros((len(points), 2))
     delta[1:] = points[1:, :2] - points[:-1, :2]
     if prev_points is not None:
-        x, last = points[:, 0], prev_points[-1]
-        delta[0] = (prev_points[:, 0].max() - last[0]) + (x[0] - x.min()), points[0, 1] - last[1]
-    return np.column_stack([np.hypot(*delta.T), np.arctan2(delta[:, 1], delta[:, 0]), points[:, 2]])
+        x, y = points[:, 0], points[:, 1]
+        last = prev_points[-1]
+        to_right_edge = prev_points[:, 0].max() - last[0]
+        delta[0, 0] = to_right_edge + (x[0] - x.min())
+        delta[0, 1] = y[0] - last[1]
+    radius = np.hypot(delta[:, 0], delta[:, 1])
+    theta = np.arctan2(delta[:, 1], delta[:, 0])
+    return np.column_stack([radius, theta, points[:, 2]])
 
 
 def offsets_to_strokes(
     offsets: np.ndarray,  # (N, 3) radius, theta, pen_down
 ) -> np.ndarray:  # (N, 3) x, y, pen_down
     "The points that the offsets lead to, starting from the origin."
-    radius, theta, pen = offsets.T
-    return np.column_stack([np.cumsum(radius * np.cos(theta)), np.cumsum(radius * np.sin(theta)), pen])
+    radius, theta, pen_down = offsets.T
+    x = np.cumsum(radius * np.cos(theta))
+    y = np.cumsum(radius * np.sin(theta))
+    return np.column_stack([x, y, pen_down])
 
 
 # %% ../../nbs/ink/00_points.ipynb #bfff10c4
@@ -103,28 +113,33 @@ def downsample(
     drop: float = 0.0,  # chance that an inner point is left out on top of that
     rng: np.random.Generator | None = None,  # asked for a number a point; needed if `drop` is not 0
 ) -> np.ndarray:  # (M, 3); every stroke keeps its ends and its pen-up point
-    "Thin out the points of every stroke. A one-point stroke becomes two equal points, so that every stroke has a length."
-    up = np.flatnonzero(points[:, 2] == 0)
-    starts = np.concatenate([[0], up + 1])  # the last stroke may lack its pen-up point
-    counts = np.diff(np.concatenate([starts, [len(points) + 1]])) - 1
-    keep = np.where(counts > 0, np.maximum(2, (counts * (1 - fraction)).astype(int)), 0)
-    kept_ids = np.repeat(np.arange(len(keep)), keep)
-    place = np.arange(keep.sum()) - np.repeat(
-        np.cumsum(keep) - keep, keep
-    )  # 0, 1, ... keep-1 within each stroke
-    step = (counts - 1) / np.maximum(keep - 1, 1)
-    inner = (place > 0) & (place < keep[kept_ids] - 1)
-    index = starts[kept_ids] + np.where(
-        inner | (place == 0), (place * step[kept_ids]).astype(int), counts[kept_ids] - 1
-    )
+    """Thin out the points of every stroke. A one-point stroke becomes two equal points, so that every stroke
+    has a length."""
+    pen_up = np.flatnonzero(points[:, 2] == 0)
+    first = np.concatenate([[0], pen_up + 1])  # of each stroke
+    # As if a pen-up point followed the last stroke too, which may lack it. A stroke of none keeps none.
+    count = np.diff(np.concatenate([first, [len(points) + 1]])) - 1
+    kept = np.where(count > 0, np.maximum(2, (count * (1 - fraction)).astype(int)), 0)
+
+    # From here on one entry for each kept point: its stroke, and its place among those kept of it.
+    stroke = np.repeat(np.arange(len(kept)), kept)
+    place = np.arange(kept.sum()) - np.repeat(np.cumsum(kept) - kept, kept)
+    is_last = place == kept[stroke] - 1
+    inner = (place > 0) & ~is_last
+    # Equal steps of the index, rounded down; rounding could miss a stroke's last point, so that one is named.
+    step = (count - 1) / np.maximum(kept - 1, 1)
+    index = first[stroke] + np.where(is_last, count[stroke] - 1, (place * step[stroke]).astype(int))
     if rng is not None:
         index = index[~inner | (rng.random(len(index)) >= drop)]
-    return points[np.sort(np.concatenate([index, up]), kind="stable")]
+    return points[np.sort(np.concatenate([index, pen_up]), kind="stable")]
 
 
 # %% ../../nbs/ink/00_points.ipynb #b5cf713d
-def shear(points: np.ndarray, amount: float) -> np.ndarray:
-    "Slant ink horizontally: x moves by `amount` times y. Negative amounts lean to the right, since y grows downwards."
+def shear(
+    points: np.ndarray,  # (N, 3) x, y, pen_down
+    amount: float,  # x for each y
+) -> np.ndarray:
+    "Slant ink: x moves by `amount` times y. Negative amounts lean to the right, since y grows downwards."
     return points + np.outer(points[:, 1], [amount, 0, 0])
 
 
@@ -135,67 +150,82 @@ def scale(points: np.ndarray, x: float, y: float) -> np.ndarray:
 
 def rotate(points: np.ndarray, degrees: float) -> np.ndarray:
     "Turn ink around the origin; positive degrees turn x towards y, which looks clockwise."
-    a = np.deg2rad(degrees)
-    return points @ np.array([[np.cos(a), np.sin(a), 0], [-np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    angle = np.deg2rad(degrees)
+    cos = np.cos(angle)
+    sin = np.sin(angle)
+    return points @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
 
 
 # %% ../../nbs/ink/00_points.ipynb #347ff998
-def array_module(a):
-    "numpy, or torch if that made `a`: what both of them spell the same is written once."
-    return sys.modules["torch"] if type(a).__module__ == "torch" else np
+# What samples get: each amount is uniform, over a width around its middle. Source: the authors' augmentation,
+# with half its widths: words of a page are bent each on its own, so that more of it makes pages uneven
+# (measured in study/04_recipe).
+SHEAR = -0.2  # x for each y, the middle; their bank leans slightly left, and this sets it upright or more
+SHEAR_WIDTH = 0.02  # x for each y
+SCALE_WIDTH = 0.1  # of the factors for x and for y, around 1
+ROTATE_WIDTH = 1.0  # degrees, around 0; the authors turned by 0.08 at most, which cannot be seen
+DROP = 0.05  # chance that an inner point is left out
 
 
-# Source: the authors' augmentation, with half its widths: words of a page are bent each on its own, so that more of it makes pages uneven (measured in study/04_recipe).
-# Their bank leans slightly left; a shear of -0.2 sets it upright or leaning right.
-SHEAR, SHEAR_WIDTH, SCALE_WIDTH, DROP = -0.2, 0.02, 0.1, 0.05
-ROTATE_WIDTH = 1.0  # degrees; the authors turned by 0.08 degrees at most, which cannot be seen
-
-
+# %% ../../nbs/ink/00_points.ipynb #7c4deaa7
 @dataclasses.dataclass
 class Augmentation:
-    "What is done to all words of one sample; drawn once, so that a sample looks written by one hand in one go."
+    """What is done to all words of one sample; drawn once, so that a sample looks written by one hand in one
+    go. The amounts of many samples may be arrays or tensors."""
 
-    shear: float = SHEAR
+    shear: float = SHEAR  # x for each y
     scale_x: float = 1.0
     scale_y: float = 1.0
-    degrees: float = 0.0
+    degrees: float = 0.0  # turned clockwise
     fraction: float = 0.65  # of points left out
     drop: float = 0.0  # chance that an inner point is left out on top
 
     @classmethod
-    def draw(cls, u: np.ndarray, mean: float, width: float):
-        "Amounts from random numbers `u` in [0, 1), (..., 5); `mean` and `width` describe the uniform distribution of the downsampling rate."
-        shear, x, y, degrees, fraction = (u[..., i] - 0.5 for i in range(5))
-        degrees = 2 * ROTATE_WIDTH * (degrees - degrees.clip(-0.25, 0.25))  # half of them are 0
+    def draw(
+        cls,
+        uniform: np.ndarray,  # (..., 5) random numbers in [0, 1), an array or a tensor
+        mean: float,  # of `fraction`
+        width: float,  # of the range that `fraction` is drawn from
+    ):  # `Augmentation` of amounts (...)
+        "Amounts from random numbers."
+        centred = uniform - 0.5
+        turn = centred[..., 3]
         return cls(
-            SHEAR + SHEAR_WIDTH * shear,
-            1 + SCALE_WIDTH * x,
-            1 + SCALE_WIDTH * y,
-            degrees,
-            (mean + width * fraction).clip(0.0, 0.99),
-            DROP,
+            shear=SHEAR + SHEAR_WIDTH * centred[..., 0],
+            scale_x=1 + SCALE_WIDTH * centred[..., 1],
+            scale_y=1 + SCALE_WIDTH * centred[..., 2],
+            # Half of the numbers are within a quarter of the middle and give 0; the rest fill the width.
+            degrees=2 * ROTATE_WIDTH * (turn - turn.clip(-0.25, 0.25)),
+            fraction=(mean + width * centred[..., 4]).clip(0.0, 0.99),
+            drop=DROP,
         )
 
     def __call__(self, word: Word, rng: np.random.Generator | None = None) -> np.ndarray:  # (M, 3)
         "Apply to the ink of one word. What a model wrote has all this in it already, and is left as it is."
         if word.page:
             return downsample(word.points, 0.0, 0.0, rng)
-        points = rotate(scale(shear(word.points, self.shear), self.scale_x, self.scale_y), self.degrees)
+        points = shear(word.points, self.shear)
+        points = scale(points, self.scale_x, self.scale_y)
+        points = rotate(points, self.degrees)
         return downsample(points, self.fraction, self.drop, rng)
 
 
 # %% ../../nbs/ink/00_points.ipynb #e55f8de8
-def steps(points: np.ndarray) -> np.ndarray:  # (M, 2) dx, dy of the steps drawn with the pen down
-    "The drawn steps of some ink: from one point to the next of the same stroke."
-    drawn = (
-        (np.diff(stroke_ids(points)) == 0) & (points[1:, 2] != 0) if len(points) > 1 else np.zeros(0, bool)
-    )
-    return np.diff(points[:, :2], axis=0)[drawn]
+def drawn_steps(
+    points: np.ndarray,  # (N, 3) x, y, pen_down
+) -> np.ndarray:  # (M, 2) dx, dy, canvas heights
+    "The steps drawn with the pen down: from one point to the next of the same stroke."
+    if len(points) < 2:
+        return np.zeros((0, 2))
+    same_stroke = np.diff(stroke_ids(points)) == 0
+    return np.diff(points[:, :2], axis=0)[same_stroke & (points[1:, 2] != 0)]
 
 
-def slant(points: np.ndarray) -> float | None:  # dx per unit of height; positive leans right
+def slant(
+    points: np.ndarray,  # (N, 3) x, y, pen_down
+) -> float | None:  # dx for each unit of height; positive leans right
     "How much the downstrokes of some ink lean, by least squares. None where nothing is drawn downwards."
-    dx, dy = steps(points).T
+    dx, dy = drawn_steps(points).T
     down = np.maximum(dy, 0)
     return float(-(dx * down).sum() / (down**2).sum()) if down.any() else None
 
@@ -207,13 +237,15 @@ def deslant(points: np.ndarray, target: float = 0.0) -> np.ndarray:
 
 
 # %% ../../nbs/ink/00_points.ipynb #375c6e55
-def baseline(points: np.ndarray) -> float:  # y, canvas heights
+def baseline(
+    points: np.ndarray,  # (N, 3) x, y, pen_down
+) -> float:  # y, canvas heights
     "Estimate the height of the writing line: the median of the strokes' local lowest points (largest y)."
     lows = []
-    for s in strokes(points):
-        y = s[:, 1]
-        turn = np.flatnonzero((y[1:-1] >= y[:-2]) & (y[1:-1] > y[2:])) + 1
-        lows.append(y[turn] if len(turn) else y.max(keepdims=True))
+    for stroke in strokes(points):
+        y = stroke[:, 1]
+        turns = np.flatnonzero((y[1:-1] >= y[:-2]) & (y[1:-1] > y[2:])) + 1
+        lows.append(y[turns] if len(turns) else y.max(keepdims=True))
     return float(np.median(np.concatenate(lows))) if lows else 0.0
 
 
@@ -222,36 +254,58 @@ def resample(
     points: np.ndarray,  # (N, 3) x, y, pen_down
     spacing: float,  # distance along the line between points, canvas heights; > 0
 ) -> np.ndarray:  # (M, 3); strokes keep their ends and get a pen-up point each
-    "Put points at equal arc length along every stroke."
+    """Put points at equal arc length along every stroke. Raises `ValueError` for a spacing that is not
+    positive."""
     if not spacing > 0:
         raise ValueError(f"spacing must be positive, and {spacing} is not.")
     out = []
-    for s in strokes(points):
-        along = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(s, axis=0).T))])
-        at = np.linspace(0, along[-1], max(2, int(np.ceil(along[-1] / spacing)) + 1))
-        xy = np.column_stack([np.interp(at, along, s[:, 0]), np.interp(at, along, s[:, 1])])
-        out.append(np.column_stack([np.vstack([xy, xy[-1:]]), np.r_[np.ones(len(xy)), 0]]))
+    for stroke in strokes(points):
+        # How far along the line each point lies, and where the new ones are to lie.
+        along = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(stroke, axis=0).T))])
+        count = max(2, int(np.ceil(along[-1] / spacing)) + 1)
+        at = np.linspace(0, along[-1], count)
+        x = np.interp(at, along, stroke[:, 0])
+        y = np.interp(at, along, stroke[:, 1])
+        out.append(with_pen_up(np.column_stack([x, y])))
     return np.vstack(out) if out else np.zeros((0, 3))
 
 
+def with_pen_up(
+    stroke: np.ndarray,  # (N, 2) x, y
+) -> np.ndarray:  # (N + 1, 3) x, y, pen_down
+    "A stroke as ink: drawn with the pen down, its last point once more with the pen up."
+    xy = np.vstack([stroke, stroke[-1:]])
+    return np.column_stack([xy, np.r_[np.ones(len(stroke)), 0]])
+
+
 # %% ../../nbs/ink/00_points.ipynb #5be1d011
-# Source: the steps of bigbank_3325 and easybank. Their page was 200 pixels high, and kept a point when the pen was two pixels from the last one, across or up.
-PIXEL, STRIDE = 0.005, 2
+# Source: the steps of bigbank_3325 and easybank. Their page was 200 pixels high, and kept a point when the
+# pen was two pixels from the last one, across or up.
+PIXEL = 0.005  # canvas heights
+STRIDE = 2  # pixels from one point to the next, across or up, whichever is more
 
 
-def rerecord(
+def snap_to_pixels(
     points: np.ndarray,  # (N, 3) x, y, pen_down
 ) -> np.ndarray:  # (M, 3); every stroke keeps its ends, to a pixel, and gets a pen-up point
-    "Ink as the page of the published banks would have kept it, whatever kept it first."
+    "Ink as the page of the published banks would have kept it: points on pixels, `STRIDE` pixels apart."
     out = []
-    for s in strokes(resample(points, PIXEL / 8)):
-        at = np.rint(s[:, :2] / PIXEL).astype(int)
-        kept, (x0, y0) = [0], at[0]
-        for i, (x, y) in enumerate(at.tolist()):
+    for stroke in strokes(resample(points, PIXEL / 8)):
+        pixels = np.rint(stroke[:, :2] / PIXEL).astype(int)
+        kept = [0]
+        x0, y0 = pixels[0]
+        for i, (x, y) in enumerate(pixels.tolist()):
             if abs(x - x0) >= STRIDE or abs(y - y0) >= STRIDE:
-                kept, x0, y0 = kept + [i], x, y
-        if len(kept) == 1 or (x0, y0) != tuple(at[-1]):
-            kept.append(len(at) - 1)
-        xy = at[kept] * PIXEL
-        out.append(np.column_stack([np.vstack([xy, xy[-1:]]), np.r_[np.ones(len(xy)), 0]]))
+                kept.append(i)
+                x0, y0 = x, y
+        # The end belongs to the stroke however near it lies, and a dot is a stroke of two points.
+        if len(kept) == 1 or (x0, y0) != tuple(pixels[-1]):
+            kept.append(len(pixels) - 1)
+        out.append(with_pen_up(pixels[kept] * PIXEL))
     return np.vstack(out)
+
+
+# %% ../../nbs/ink/00_points.ipynb #b55ff790
+def array_module(array):
+    "The module that an array is from: numpy, or torch without importing it."
+    return sys.modules["torch"] if type(array).__module__ == "torch" else np

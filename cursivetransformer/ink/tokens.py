@@ -4,27 +4,34 @@
 
 # %% auto #0
 __all__ = [
-    "THETA_EDGES",
     "RADIUS_EDGES",
+    "THETA_EDGES",
     "UNIT_CELLS",
     "UNIT_EDGES",
+    "TOKENIZERS",
     "MAX_TEXT_LENGTH",
     "FOLDS",
     "NO_HYPHEN",
-    "StrokeTokenizer",
-    "bin_values",
     "bins",
+    "bin_values",
     "radius_ids",
     "radius_values",
+    "StrokeTokenizer",
+    "Slot",
+    "StepTables",
+    "PointTokenizer",
     "PolarTokenizer",
+    "unit_values",
     "CartesianTokenizer",
     "same_edges",
     "stroke_tokenizer",
+    "fold_character",
     "fold",
     "CharTokenizer",
 ]
 
 # %% ../../nbs/ink/05_tokens.ipynb #e21e086a
+import typing
 import unicodedata
 import warnings
 
@@ -34,40 +41,77 @@ from ..config import ALPHABET, ConfigError, CursiveError
 from .points import array_module
 
 
+# %% ../../nbs/ink/05_tokens.ipynb #9ae49cd9
+def bins(
+    values,  # an array of numpy or a tensor
+    edges: np.ndarray,  # (B,) rising: what each bin begins with
+):  # integers of the same shape: -1 below the first edge, B - 1 from the last one on
+    "Which bin each value falls into."
+    xp = array_module(values)
+    if xp is not np:
+        edges = xp.asarray(edges, device=values.device)
+    return xp.searchsorted(edges, values, side="right") - 1
+
+
+def bin_values(
+    edges: np.ndarray,  # (B,) rising
+    centre: bool,  # middle of the bin; False for its left edge
+) -> np.ndarray:  # (B,) the last bin has no right edge, and stands for its left one
+    "What each bin decodes to."
+    return np.append((edges[:-1] + edges[1:]) / 2, edges[-1]) if centre else edges
+
+
+# %% ../../nbs/ink/05_tokens.ipynb #573f5d62
+# Canvas heights: fine and even for small steps, geometric for large ones. Source: the original's tokenizer.
+RADIUS_EDGES = np.concatenate([[0], np.linspace(1e-4, 0.06, 30), np.geomspace(0.06001, 0.90, 120)])
+
+
+def radius_ids(radius, pen):  # ids from 0, twice as many as bins
+    "Radius and pen in one token: the bins once with the pen down, and once with it up."
+    return bins(radius, RADIUS_EDGES) + (pen == 0) * len(RADIUS_EDGES)
+
+
+def radius_values(centre: bool) -> np.ndarray:  # (151,) canvas heights
+    "What a radius bin decodes to. Bin 0 is the step of no length with which every stroke ends."
+    values = bin_values(RADIUS_EDGES, centre).copy()
+    values[0] = 0
+    return values
+
+
 # %% ../../nbs/ink/05_tokens.ipynb #25ce48b5
 class StrokeTokenizer:
-    "What polar and cartesian tokens have in common: slots, special tokens, words. An offset is `len(slots)` tokens, one a slot."
+    """What all tokenizers of ink have in common: special tokens, and words in a stream of them. How ink
+    becomes tokens is for each kind to say: it has `encode`, `decode` and `spec`."""
 
-    name: str
-    slots: tuple  # of (first id, number of ids), in the order in which an offset's tokens are written
-    edges: tuple  # of (B,) arrays: what each slot's bins begin with; `ids`, `decode` and `directions` are each tokenizer's own
+    name: str  # what a config calls it
 
-    def __init__(self):
-        self.n_bins = sum(size for _, size in self.slots)
-        self.PAD, self.END, self.WORD = self.n_bins, self.n_bins + 1, self.n_bins + 2
-        self.vocab_size = self.n_bins + 3
-        self.tokens_per_point = len(self.slots)
-        self.slot = np.full(self.vocab_size, -1)  # which slot an id belongs to; -1 for the special ones
-        for i, (first, size) in enumerate(self.slots):
-            self.slot[first : first + size] = i
+    def __init__(
+        self,
+        n_bins: int,  # how many ids are ink; the special tokens stand behind them
+    ):
+        self.n_bins = n_bins
+        self.PAD, self.END, self.WORD = range(n_bins, n_bins + 3)
+        self.vocab_size = n_bins + 3
 
-    def encode(self, offsets: np.ndarray) -> np.ndarray:  # (N*len(slots),) ids
-        "Tokens of offsets, (N, 3) radius, theta, pen_down. Radii above 0.9 canvas heights become 0.9."
-        return np.column_stack(self.ids(*np.asarray(offsets, float).T)).ravel()
+    def encode(self, offsets: np.ndarray) -> np.ndarray:  # (T,) ids
+        "The tokens of one word's offsets, (N, 3) radius, theta, pen_down."
+        raise NotImplementedError
 
-    def spec(self) -> dict:  # what a checkpoint stores: name, sizes and every bin's edge
-        "Everything needed to say what a token means, and to check that `stroke_tokenizer` makes the same one."
-        return {
-            "name": self.name,
-            "vocab_size": self.vocab_size,
-            "slots": [list(s) for s in self.slots],
-            "edges": [e.tolist() for e in self.edges],
-        }
+    def decode(self, tokens: np.ndarray, centre: bool = True) -> np.ndarray:  # (N, 3) radius, theta, pen_down
+        """The offsets of one word's tokens; any stream of integers decodes. A bin decodes to its centre, or
+        to its left edge."""
+        raise NotImplementedError
+
+    def spec(self) -> dict:
+        "What a checkpoint stores: enough to make the tokenizer again, or to see that it cannot be made."
+        raise NotImplementedError
 
     def join(self, words: list) -> np.ndarray:  # (T,)
         "The tokens of several words with two WORD tokens between neighbours."
+        if not words:
+            return np.zeros(0, int)
         gap = np.array([self.WORD, self.WORD])
-        return np.concatenate([t for w in words for t in (gap, w)][1:]) if words else np.zeros(0, int)
+        return np.concatenate([part for word in words for part in (gap, word)][1:])
 
     def split(self, tokens: np.ndarray) -> list:  # of arrays without PAD, END and WORD
         "Cut a stream of tokens into words: at each pair of WORD tokens, up to the END that follows ink."
@@ -76,95 +120,123 @@ class StrokeTokenizer:
         ends = ends[ends > 0]  # an END in front is the start token
         tokens = tokens[: ends[0]] if len(ends) else tokens
         pairs = np.flatnonzero((tokens[:-1] == self.WORD) & (tokens[1:] == self.WORD))
-        return [w[w < self.n_bins] for w in np.split(tokens, pairs + 1)]
+        return [word[word < self.n_bins] for word in np.split(tokens, pairs + 1)]
 
-    def points(self, tokens: np.ndarray) -> np.ndarray:  # (N, len(slots)) ids
-        "The complete offsets in a stream: runs of one token a slot, in order. Anything else is passed over, so no stream fails."
+
+# %% ../../nbs/ink/05_tokens.ipynb #0c51a583
+class Slot(typing.NamedTuple):
+    "The ids of one of a point's tokens."
+
+    first: int  # id
+    size: int  # how many ids
+
+
+class StepTables(typing.NamedTuple):
+    """What each token adds to a step. A step is the length that its last token gives, in the direction that
+    its tokens give together: the sum of their vectors, brought to length 1 where they are several."""
+
+    length: np.ndarray  # (vocab_size,) canvas heights; 0 for tokens that say nothing of it
+    direction: np.ndarray  # (vocab_size, 2) dx, dy; 0 likewise
+
+
+# %% ../../nbs/ink/05_tokens.ipynb #c5224e99
+class PointTokenizer(StrokeTokenizer):
+    """Tokenizers that write each point as its direction, one token or more, and then radius and pen. A kind
+    has `direction_edges` and the three methods that say what a direction is."""
+
+    direction_edges: tuple  # of (B,) arrays: what the bins of each direction token begin with
+
+    def __init__(self):
+        # The radius comes last in a point, and first in the vocabulary.
+        slots = [Slot(0, 2 * len(RADIUS_EDGES))]
+        for edges in self.direction_edges:
+            slots.append(Slot(slots[-1].first + slots[-1].size, len(edges)))
+        super().__init__(n_bins=slots[-1].first + slots[-1].size)
+        self.slots = (*slots[1:], slots[0])  # in the order in which a point's tokens are written
+        self.edges = (*self.direction_edges, RADIUS_EDGES)  # of the bins of each slot
+        self.tokens_per_point = len(self.slots)
+        self.slot = np.full(self.vocab_size, -1)  # which slot an id belongs to; -1 for the special ones
+        for i, (first, size) in enumerate(self.slots):
+            self.slot[first : first + size] = i
+
+    def direction_bins(self, theta) -> tuple:  # of bins, an array a direction token
+        "The bins that some angles fall into; an array of numpy or a tensor, (N,)."
+        raise NotImplementedError
+
+    def direction_angles(self, numbers: list, centre: bool) -> np.ndarray:  # (N,) radians
+        "The angles that some numbers of bins, an array a direction token, decode to."
+        raise NotImplementedError
+
+    def direction_vectors(self) -> list:  # of (B, 2) arrays, one a direction token: dx, dy
+        "What each bin says of a direction: the sum over the tokens is the direction, but for its length."
+        raise NotImplementedError
+
+    def ids(self, radius, theta, pen) -> tuple:  # of ids, an array a slot
+        "The tokens of some points, by slot; arrays of numpy or tensors, (N,) each."
+        directions = zip(self.slots, self.direction_bins(theta))
+        return (*(slot.first + numbers for slot, numbers in directions), radius_ids(radius, pen))
+
+    def encode(self, offsets: np.ndarray) -> np.ndarray:  # (N * tokens_per_point,) ids
+        "The tokens of offsets, (N, 3) radius, theta, pen_down. Radii above 0.9 canvas heights become 0.9."
+        return np.column_stack(self.ids(*np.asarray(offsets, float).T)).ravel()
+
+    def whole_points(self, tokens: np.ndarray) -> np.ndarray:  # (N, tokens_per_point) ids
+        """The points that are complete in a stream: a token of each slot, in order. Anything else is passed
+        over, so that no stream fails."""
         tokens = np.asarray(tokens, int)
         tokens = tokens[(tokens >= 0) & (tokens < self.n_bins)]
-        k = self.tokens_per_point
-        if len(tokens) < k:
-            return np.zeros((0, k), int)
-        windows = np.lib.stride_tricks.sliding_window_view(tokens, k)
-        return windows[(self.slot[windows] == np.arange(k)).all(1)]
+        if len(tokens) < self.tokens_per_point:
+            return np.zeros((0, self.tokens_per_point), int)
+        windows = np.lib.stride_tricks.sliding_window_view(tokens, self.tokens_per_point)
+        return windows[(self.slot[windows] == np.arange(self.tokens_per_point)).all(1)]
 
-    def step_tables(self) -> tuple:  # (vocab_size,), (vocab_size, 2)
-        "What each token adds to a step: its length in canvas heights, and its direction, whose parts in several tokens add up to a vector to be brought to length 1."
-        radius, direction = np.zeros(self.vocab_size), np.zeros((self.vocab_size, 2))
+    def decode(self, tokens: np.ndarray, centre: bool = True) -> np.ndarray:  # (N, 3) radius, theta, pen_down
+        """The offsets of one word's tokens; any stream of integers decodes. A bin decodes to its centre, or
+        to its left edge."""
+        *directions, radius = self.whole_points(tokens).T
+        numbers = [ids - slot.first for slot, ids in zip(self.slots, directions)]
+        theta = self.direction_angles(numbers, centre)
+        pen_down = radius < len(RADIUS_EDGES)
+        return np.column_stack([radius_values(centre)[radius % len(RADIUS_EDGES)], theta, pen_down])
+
+    def step_tables(self) -> StepTables:
+        "What each token adds to a step, as look-ups."
+        tables = StepTables(np.zeros(self.vocab_size), np.zeros((self.vocab_size, 2)))
         first, size = self.slots[-1]
-        radius[first : first + size] = np.tile(radius_values(True), 2)  # pen down, then up
-        for (first, size), part in zip(self.slots, self.directions()):
-            direction[first : first + size] = part
-        return radius, direction
+        tables.length[first : first + size] = np.tile(radius_values(True), 2)  # pen down, then up
+        for (first, size), vectors in zip(self.slots, self.direction_vectors()):
+            tables.direction[first : first + size] = vectors
+        return tables
 
-
-# %% ../../nbs/ink/05_tokens.ipynb #9ae49cd9
-def bin_values(
-    edges: np.ndarray,  # (B,) rising
-    centre: bool,  # middle of the bin; False for its left edge
-) -> (
-    np.ndarray
-):  # (B,) the value each bin stands for; the last one reaches from its edge on, and stands for that edge
-    "What a bin decodes to."
-    return np.append((edges[:-1] + edges[1:]) / 2, edges[-1]) if centre else edges
-
-
-# Source: the original's tokenizer. 220 angles; 151 radii in canvas heights, fine and even for small steps, geometric for large ones.
-THETA_EDGES = np.linspace(-np.pi, np.pi, 220)
-RADIUS_EDGES = np.concatenate([[0], np.linspace(1e-4, 0.06, 30), np.geomspace(0.06001, 0.90, 120)])
-
-
-def bins(
-    values,  # an array of numpy or a tensor
-    edges: np.ndarray,  # (B,) rising
-):  # integers of the same shape: -1 below the first edge, B - 1 from the last one on
-    "Which bin each value falls into."
-    xp = array_module(values)
-    return (
-        xp.searchsorted(edges if xp is np else xp.asarray(edges, device=values.device), values, side="right")
-        - 1
-    )
-
-
-def radius_ids(radius, pen):  # ids from 0
-    "Radius and pen in one token: the bins once with the pen down, and once with it up."
-    return bins(radius, RADIUS_EDGES) + (pen == 0) * len(RADIUS_EDGES)
-
-
-def radius_values(centre: bool) -> np.ndarray:  # (151,)
-    "What a radius bin decodes to. Bin 0 is the step of no length with which every stroke ends."
-    values = bin_values(RADIUS_EDGES, centre).copy()
-    values[0] = 0
-    return values
+    def spec(self) -> dict:
+        "What a checkpoint stores: name, sizes and every bin's edge, to see that this program's are the same."
+        return {
+            "name": self.name,
+            "vocab_size": self.vocab_size,
+            "slots": [list(slot) for slot in self.slots],
+            "edges": [edges.tolist() for edges in self.edges],
+        }
 
 
 # %% ../../nbs/ink/05_tokens.ipynb #9825b063
-class PolarTokenizer(StrokeTokenizer):
-    "Two tokens an offset: theta, then radius and pen. Ids are those of the published models."
+THETA_EDGES = np.linspace(-np.pi, np.pi, 220)  # radians. Source: the original's tokenizer
+
+
+class PolarTokenizer(PointTokenizer):
+    "Two tokens a point: theta, then radius and pen. Ids are those of the published models."
 
     name = "polar"
-    slots = (2 * len(RADIUS_EDGES), len(THETA_EDGES)), (0, 2 * len(RADIUS_EDGES))
-    edges = THETA_EDGES, RADIUS_EDGES
+    direction_edges = (THETA_EDGES,)
 
-    def ids(self, radius, theta, pen) -> tuple:  # of ids, an array a slot
-        "The tokens of each slot; arrays of numpy or tensors, (N,) each."
-        return bins(theta, THETA_EDGES) + self.slots[0][0], radius_ids(radius, pen)
+    def direction_bins(self, theta) -> tuple:
+        return (bins(theta, THETA_EDGES),)
 
-    def decode(self, tokens: np.ndarray, centre: bool = True) -> np.ndarray:  # (N, 3) radius, theta, pen_down
-        "Offsets of one word's tokens; any stream of integers decodes."
-        theta, r = self.points(tokens).T
-        pen_down = r < len(RADIUS_EDGES)
-        return np.column_stack(
-            [
-                radius_values(centre)[r % len(RADIUS_EDGES)],
-                bin_values(THETA_EDGES, centre)[theta - self.slots[0][0]],
-                pen_down,
-            ]
-        )
+    def direction_angles(self, numbers: list, centre: bool) -> np.ndarray:
+        (theta,) = numbers
+        return bin_values(THETA_EDGES, centre)[theta]
 
-    def directions(self) -> list:  # of (n, 2) arrays
-        "What the tokens of each slot but the last say of a step's direction."
-        theta = bin_values(THETA_EDGES, True)
+    def direction_vectors(self) -> list:
+        theta = bin_values(THETA_EDGES, centre=True)
         return [np.column_stack([np.cos(theta), np.sin(theta)])]
 
 
@@ -174,142 +246,115 @@ UNIT_CELLS = 63
 UNIT_EDGES = (np.arange(UNIT_CELLS) - 0.5) / (UNIT_CELLS - 1) * 2 - 1
 
 
-class CartesianTokenizer(StrokeTokenizer):
-    "Three tokens an offset: unit dx, unit dy, radius and pen."
+def unit_values(cells: np.ndarray) -> np.ndarray:  # in [-1, 1]
+    "The centres of some cells."
+    return cells / (UNIT_CELLS - 1) * 2 - 1
+
+
+class CartesianTokenizer(PointTokenizer):
+    "Three tokens a point: dx and dy of its direction, then radius and pen."
 
     name = "cartesian"
-    slots = (
-        (2 * len(RADIUS_EDGES), UNIT_CELLS),
-        (2 * len(RADIUS_EDGES) + UNIT_CELLS, UNIT_CELLS),
-        (0, 2 * len(RADIUS_EDGES)),
-    )
-    edges = UNIT_EDGES, UNIT_EDGES, RADIUS_EDGES
+    direction_edges = (UNIT_EDGES, UNIT_EDGES)
 
-    def ids(self, radius, theta, pen) -> tuple:  # of ids, an array a slot
-        "The tokens of each slot; arrays of numpy or tensors, (N,) each."
+    def direction_bins(self, theta) -> tuple:
         xp = array_module(theta)
-        cell = lambda u: xp.asarray(xp.round((u + 1) / 2 * (UNIT_CELLS - 1)), dtype=xp.int64)
-        return (
-            cell(xp.cos(theta)) + self.slots[0][0],
-            cell(xp.sin(theta)) + self.slots[1][0],
-            radius_ids(radius, pen),
-        )
+        cells = [(part + 1) / 2 * (UNIT_CELLS - 1) for part in (xp.cos(theta), xp.sin(theta))]
+        return tuple(xp.asarray(xp.round(cell), dtype=xp.int64) for cell in cells)
 
-    def decode(self, tokens: np.ndarray, centre: bool = True) -> np.ndarray:  # (N, 3) radius, theta, pen_down
-        "Offsets of one word's tokens; any stream of integers decodes. `centre` concerns the radius: cells have only a centre."
-        x, y, r = self.points(tokens).T
-        unit = lambda cell: cell / (UNIT_CELLS - 1) * 2 - 1
-        theta = np.arctan2(unit(y - self.slots[1][0]), unit(x - self.slots[0][0]))
-        return np.column_stack([radius_values(centre)[r % len(RADIUS_EDGES)], theta, r < len(RADIUS_EDGES)])
+    def direction_angles(self, numbers: list, centre: bool) -> np.ndarray:
+        "A cell is its centre, whatever `centre` says of radii."
+        x, y = numbers
+        return np.arctan2(unit_values(y), unit_values(x))
 
-    def directions(self) -> list:  # of (n, 2) arrays
-        "What the tokens of each slot but the last say of a step's direction: their sum is to be brought to length 1."
-        cells = np.arange(UNIT_CELLS) / (UNIT_CELLS - 1) * 2 - 1
-        return [np.outer(cells, axis) for axis in np.eye(2)]
+    def direction_vectors(self) -> list:
+        values = unit_values(np.arange(UNIT_CELLS))
+        return [np.outer(values, axis) for axis in np.eye(2)]
 
 
 # %% ../../nbs/ink/05_tokens.ipynb #ba558acd
 def same_edges(a: list, b: list) -> bool:  # each a list of (B,) lists
-    "Whether two specs mean the same bins. Machines compute edges that differ in the last bits; what bins are for is 1e-5 or more apart."
+    """Whether two specs mean the same bins. Machines compute edges that differ in the last bits; what bins
+    are for is 1e-5 or more apart."""
     try:
-        return [len(e) for e in a] == [len(e) for e in b] and all(
-            np.allclose(x, y, rtol=0, atol=1e-9) for x, y in zip(a, b)
-        )
-    except (TypeError, ValueError):
+        if [len(edges) for edges in a] != [len(edges) for edges in b]:
+            return False
+        return all(np.allclose(x, y, rtol=0, atol=1e-9) for x, y in zip(a, b))
+    except (TypeError, ValueError):  # no lists of numbers
         return False
+
+
+TOKENIZERS = {kind.name: kind for kind in (PolarTokenizer, CartesianTokenizer)}
 
 
 def stroke_tokenizer(
     spec: dict | str,  # what `spec()` answered, or a name
 ) -> StrokeTokenizer:
-    "The tokenizer a config names or a checkpoint describes. Raises `ConfigError` if this program's differs from the one described."
+    """The tokenizer a config names or a checkpoint describes. Raises `ConfigError` if this program's differs
+    from the one described."""
     spec = {"name": spec} if isinstance(spec, str) else spec
-    known = {t.name: t for t in (PolarTokenizer, CartesianTokenizer)}
-    if not isinstance(spec, dict) or spec.get("name") not in known:
-        raise ConfigError(f"There is no stroke tokenizer like {spec!r}; there are {', '.join(known)}.")
-    tokenizer = known[spec["name"]]()
+    if not isinstance(spec, dict) or spec.get("name") not in TOKENIZERS:
+        raise ConfigError(f"There is no stroke tokenizer like {spec!r}; there are {', '.join(TOKENIZERS)}.")
+    tokenizer = TOKENIZERS[spec["name"]]()
     ours = tokenizer.spec()
-    if {**ours, **spec, "edges": ours["edges"]} != ours or not same_edges(
-        spec.get("edges", ours["edges"]), ours["edges"]
-    ):
+    described = {**ours, **spec}
+    same_bins = same_edges(described.pop("edges"), ours.pop("edges"))
+    if described != ours or not same_bins:
         raise ConfigError(
-            f"The {spec['name']} tokenizer described here is not the one of this version; use the version that wrote it."
+            f"The {spec['name']} tokenizer described here is not the one of this version; "
+            "use the version that wrote it."
         )
     return tokenizer
 
 
 # %% ../../nbs/ink/05_tokens.ipynb #d6135bae
 MAX_TEXT_LENGTH = 50  # characters a model's context holds; the original's figure
+# Where Unicode itself names no plainer character.
 FOLDS = {
-    "‘": "'",
-    "’": "'",
-    "‚": ",",
-    "‛": "'",
-    "′": "'",
-    "`": "'",
-    "“": '"',
-    "”": '"',
-    "„": '"',
-    "«": '"',
-    "»": '"',
-    "″": '"',
-    "–": "-",
-    "—": "-",
-    "‐": "-",
-    "‑": "-",
-    "−": "-",
-    "…": "...",
-    "ß": "ss",
-    "æ": "ae",
-    "Æ": "AE",
-    "œ": "oe",
-    "Œ": "OE",
-    "ø": "o",
-    "Ø": "O",
-    "ł": "l",
-    "Ł": "L",
-    "đ": "d",
-    "Đ": "D",
-    "ı": "i",
+    **dict.fromkeys("‘’‛′`", "'"),
+    **dict.fromkeys("“”„«»″", '"'),
+    **dict.fromkeys("–—‐‑−", "-"),
+    **{"‚": ",", "…": "..."},
+    **{"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE"},
+    **{"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ı": "i"},
 }
 # The published alphabet has no hyphen; a space keeps the two halves apart.
 NO_HYPHEN = {"-": " "}
 
 
+def fold_character(
+    character: str,
+    alphabet: str,
+) -> str | None:  # characters of the alphabet, perhaps none; None if there is nothing for it
+    "What stands for a character in an alphabet. Line breaks stay, and other white space is a space."
+    if character in alphabet or character == "\n":
+        return character
+    if character.isspace():
+        return " "
+    decomposed = unicodedata.normalize("NFKD", character)
+    plain = FOLDS.get(character) or "".join(c for c in decomposed if not unicodedata.combining(c))
+    new = "".join(c if c in alphabet else NO_HYPHEN.get(c, c) for c in plain)
+    return new if all(c in alphabet for c in new) else None
+
+
+# %% ../../nbs/ink/05_tokens.ipynb #7d3e6b20
 def fold(
     text: str,
     alphabet: str = ALPHABET,
 ) -> str:  # the same text in the alphabet's characters; line breaks stay
-    """Replace accents, typographic quotes and dashes by what the alphabet has, with one warning that says what changed.
-    Raises `CursiveError` naming the characters for which there is nothing."""
-    out, changed, missing = [], {}, []
-    for ch in text:
-        if ch in alphabet or ch == "\n":
-            new = ch
-        elif ch.isspace():
-            new = " "
-        else:
-            new = FOLDS.get(ch) or "".join(
-                c for c in unicodedata.normalize("NFKD", ch) if not unicodedata.combining(c)
-            )
-            new = "".join(c if c in alphabet else NO_HYPHEN.get(c, c) for c in new)
-            if any(c not in alphabet for c in new):
-                missing.append(ch)
-            else:
-                changed[ch] = new
-        out.append(new)
+    """Replace accents, typographic quotes and dashes by what the alphabet has, with one warning that says
+    what changed. Raises `CursiveError` naming the characters for which there is nothing."""
+    folded = {c: fold_character(c, alphabet) for c in dict.fromkeys(text)}
+    missing = [repr(c) for c, new in folded.items() if new is None]
     if missing:
-        names = ", ".join(f"{c!r}" for c in dict.fromkeys(missing))
         raise CursiveError(
-            f"The model cannot write {names}. Leave them out or write them in words; it knows these: {alphabet.strip()}"
+            f"The model cannot write {', '.join(missing)}. Leave them out or write them in words; "
+            f"it knows these: {alphabet.strip()}"
         )
+    changed = [f"{c} as {new or 'nothing'}" for c, new in folded.items() if new != c and not c.isspace()]
     if changed:
-        warnings.warn(
-            "Written as the nearest the model knows: "
-            + ", ".join(f"{a} as {b or 'nothing'}" for a, b in changed.items()),
-            stacklevel=2,
-        )
-    return "".join(out)
+        warnings.warn(f"Written as the nearest the model knows: {', '.join(changed)}", stacklevel=2)
+    return "".join(folded[c] for c in text)
 
 
 # %% ../../nbs/ink/05_tokens.ipynb #699cb479
@@ -318,29 +363,33 @@ class CharTokenizer:
 
     PAD = 0
 
-    def __init__(self, alphabet: str = ALPHABET, max_length: int = MAX_TEXT_LENGTH):
+    def __init__(
+        self,
+        alphabet: str = ALPHABET,
+        max_length: int = MAX_TEXT_LENGTH,  # characters of a text at most
+    ):
         if len(set(alphabet)) != len(alphabet):
             raise ConfigError(f"The alphabet {alphabet!r} holds a character twice.")
-        self.alphabet, self.max_length = alphabet, max_length
+        self.alphabet = alphabet
+        self.max_length = max_length
         self.vocab_size = len(alphabet) + 1
         self.ids = {c: i + 1 for i, c in enumerate(alphabet)}
 
     def spec(self) -> dict:
+        "What a checkpoint stores."
         return {"alphabet": self.alphabet, "max_length": self.max_length}
 
     def encode(self, text: str) -> np.ndarray:  # (len(text),) ids
         "The ids of a text in the alphabet's characters. Raises `CursiveError` for others: `fold` first."
         missing = sorted(set(text) - set(self.alphabet))
         if missing:
-            raise CursiveError(
-                f"Not in the alphabet: {', '.join(map(repr, missing))}. fold() the text first."
-            )
+            names = ", ".join(map(repr, missing))
+            raise CursiveError(f"Not in the alphabet: {names}. fold() the text first.")
         return np.array([self.ids[c] for c in text], int)
 
     def decode(self, ids) -> str:
         "The text up to the first padding; ids outside the alphabet are passed over."
         ids = np.asarray(ids, int)
         pad = np.flatnonzero(ids == self.PAD)
-        return "".join(
-            self.alphabet[i - 1] for i in ids[: pad[0] if len(pad) else None] if 0 < i < self.vocab_size
-        )
+        ids = ids[: pad[0]] if len(pad) else ids
+        return "".join(self.alphabet[i - 1] for i in ids if 0 < i < self.vocab_size)

@@ -4,32 +4,44 @@
 
 # %% auto #0
 __all__ = [
+    "FEWEST_WORDS",
+    "DRAWINGS",
+    "SENTENCES",
     "HEIGHT",
     "LINE",
     "EDGE",
     "FINE",
+    "SMALL_LETTERS",
     "MEASURES",
     "HALVES",
-    "FEWEST_WORDS",
-    "DRAWINGS",
+    "held_out_words",
+    "hand_of",
     "picture",
+    "plain_text",
     "independent_reader",
     "all_readers",
+    "total_turning",
+    "drawn_length",
+    "Measures",
     "measures",
     "earth_mover",
+    "HandDistances",
     "hand_distances",
     "Report",
+    "Reading",
+    "say_nothing",
     "evaluate",
 ]
 
 # %% ../../nbs/study/00_evaluate.ipynb #e057d8a9
 import dataclasses
 import importlib.util
+import typing
 import unicodedata
 
 import numpy as np
 
-from ..config import CursiveError, GenerationParams
+from ..config import Config, CursiveError, WritingOptions
 from ..data.banks import split_words, usable
 from ..data.seeds import sample_rng
 from ..data.wordbank import sentences
@@ -40,40 +52,76 @@ from ..training.train_reader import as_written
 from ..writing.reader import compare, load_reader, retrace
 from ..writing.spelling import Spelling, generate_words
 
+# %% ../../nbs/study/00_evaluate.ipynb #1a09d9e7
+FEWEST_WORDS = 4  # by which hands can be compared
+DRAWINGS = 5  # of each held-out word: one alone has too much chance in it
+SENTENCES = 200
+
+
+def held_out_words(
+    bank: list,  # of `Word`
+    config: Config,  # of the model, whose seed and share split the bank
+    most: int | None = None,  # words at most
+) -> list:  # of `Word`
+    "The words on the test side of the split. Raises `CursiveError` for fewer than `FEWEST_WORDS`."
+    _, words = split_words(usable(bank, config), config.seed, config.test_share)
+    words = words[:most]
+    if len(words) < FEWEST_WORDS:
+        raise CursiveError(
+            f"Hands are compared by {FEWEST_WORDS} held-out words or more, and here are {len(words)}; "
+            "allow more, or give a larger bank."
+        )
+    return words
+
+
+def hand_of(words: list, model: Transformer) -> str | None:
+    "The author of `Word`s, if they have one and the model knows the hand."
+    known = {w.author for w in words} & set(model.authors)
+    return known.pop() if len(known) == 1 else None
+
+
 # %% ../../nbs/study/00_evaluate.ipynb #88453c3a
-HEIGHT, LINE, EDGE, FINE = (
-    48,
-    2,
-    4,
-    4,
-)  # pixels: of the picture, of a line, left free around; and how much finer lines are drawn than shown
+# A picture for readers, in pixels.
+HEIGHT = 48
+LINE = 2  # width of the pen's line
+EDGE = 4  # left free around the ink
+FINE = 4  # how much finer lines are drawn than shown
+SMALL_LETTERS = 0.13  # how high small letters reach, in canvas heights
 
 
 def picture(
     ink: np.ndarray,  # (N, 3)
 ) -> np.ndarray:  # (HEIGHT, W) of bytes; black is 0
-    "A word as an image. It reaches from the writing line to the small letters' height at least, so that a comma is none of an apostrophe."
+    """A word as an image. It reaches from the writing line to the small letters' height at least, so that a
+    comma is not taken for an apostrophe."""
     from PIL import Image, ImageDraw
 
     drawn = strokes(ink)
-    low, high = (
-        np.concatenate([*drawn, [[np.inf, -0.13]]]).min(0),
-        np.concatenate([*drawn, [[-np.inf, 0.0]]]).max(0),
-    )
-    scale = FINE * (HEIGHT - 2 * EDGE) / (high[1] - low[1])
-    width = int((high[0] - low[0]) * scale / FINE) + 4 * EDGE
+    left, top = np.concatenate([*drawn, [[np.inf, -SMALL_LETTERS]]]).min(0)
+    right, bottom = np.concatenate([*drawn, [[-np.inf, 0.0]]]).max(0)
+    scale = FINE * (HEIGHT - 2 * EDGE) / (bottom - top)
+    width = int((right - left) * scale / FINE) + 4 * EDGE
+
     image = Image.new("L", (width * FINE, HEIGHT * FINE), 255)
-    pen, r = ImageDraw.Draw(image), LINE * FINE / 2
-    for s in drawn:
-        xy = (s - low) * scale + [2 * EDGE * FINE, EDGE * FINE]
-        pen.line([tuple(p) for p in xy], fill=0, width=LINE * FINE, joint="curve")
-        for x, y in xy[[0, -1]]:
-            pen.ellipse((x - r, y - r, x + r, y + r), fill=0)
+    pen = ImageDraw.Draw(image)
+    radius = LINE * FINE / 2
+    for stroke in drawn:
+        pixels = (stroke - [left, top]) * scale + [2 * EDGE * FINE, EDGE * FINE]
+        pen.line([tuple(p) for p in pixels], fill=0, width=LINE * FINE, joint="curve")
+        for x, y in pixels[[0, -1]]:  # round ends
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=0)
     return np.asarray(image.resize((width, HEIGHT), Image.LANCZOS))
 
 
-def independent_reader():
-    "A function from inks to strings, by `rapidocr`. Raises `CursiveError` where that is not installed."
+# %% ../../nbs/study/00_evaluate.ipynb #c8eba840
+def plain_text(said: str) -> str:
+    "What a reader of pictures says, in plain characters and without spaces."
+    characters = unicodedata.normalize("NFKC", said)
+    return "".join(FOLDS.get(c, c) for c in characters if not c.isspace())
+
+
+def independent_reader():  # a function from inks, (N, 3) each, to strings
+    "Reading by `rapidocr`. Raises `CursiveError` where that is not installed."
     if not importlib.util.find_spec("rapidocr") or not importlib.util.find_spec("onnxruntime"):
         raise CursiveError(
             "There is no independent reader here; pip install -e '.[dev]' -c constraints.txt brings rapidocr."
@@ -82,25 +130,27 @@ def independent_reader():
 
     engine = RapidOCR(params={"Global.log_level": "error"})
 
-    def read(inks: list) -> list:
-        said = [
-            engine(picture(ink)[..., None].repeat(3, -1), use_det=False, use_cls=False, use_rec=True).txts
-            for ink in inks
-        ]
-        return [
-            "".join(
-                FOLDS.get(c, c) for c in unicodedata.normalize("NFKC", (s or ("",))[0]) if not c.isspace()
-            )
-            for s in said
-        ]
+    def read_word(ink: np.ndarray) -> str:
+        pixels = picture(ink)[..., None].repeat(3, -1)  # grey as red, green and blue
+        texts = engine(pixels, use_det=False, use_cls=False, use_rec=True).txts
+        return plain_text(texts[0]) if texts else ""
 
-    return read
+    def read_words(inks: list) -> list:
+        return [read_word(ink) for ink in inks]
+
+    return read_words
 
 
+# %% ../../nbs/study/00_evaluate.ipynb #23f5b83f
 def all_readers() -> dict:  # name: function from inks to strings
     "The shipped reader, and the independent one if it is there."
     shipped = load_reader()
-    readers = {"shipped reader": lambda inks: shipped.judge(inks)[0]}
+
+    def read_words(inks: list) -> list:
+        said, _ = shipped.judge(inks)
+        return said
+
+    readers = {"shipped reader": read_words}
     try:
         readers["rapidocr"] = independent_reader()
     except CursiveError:
@@ -109,25 +159,35 @@ def all_readers() -> dict:  # name: function from inks to strings
 
 
 # %% ../../nbs/study/00_evaluate.ipynb #daacac1f
-def measures(ink: np.ndarray, text: str) -> list:  # of numbers, as `MEASURES` names them
-    "What a word looks like."
-    traced, _ = retrace([ink])
+def total_turning(ink: np.ndarray) -> float:  # radians
+    "How far the pen turns while a word, (N, 3), is drawn."
+    evenly_spaced, _ = retrace([ink])
     turns = []
-    for s in strokes(traced):
-        angle = np.arctan2(*np.diff(s, axis=0).T[::-1])
-        turns.append(np.abs((np.diff(angle) + np.pi) % (2 * np.pi) - np.pi))
-    length = sum(np.hypot(*np.diff(s, axis=0).T).sum() for s in strokes(ink))
-    return [
-        slant(ink) or 0.0,
-        baseline(ink) + baseline(ink * [1, -1, 1]),
-        np.concatenate(turns).sum() / max(length, 1e-9),
-        len(ink) / len(text),
-        (ink[:, 2] == 0).sum() / len(text),
-        np.ptp(ink[:, 0]) / len(text),
-    ]
+    for stroke in strokes(evenly_spaced):
+        x, y = np.diff(stroke, axis=0).T
+        change = np.diff(np.arctan2(y, x))
+        turns.append(np.abs((change + np.pi) % (2 * np.pi) - np.pi))
+    return np.concatenate(turns).sum()
 
 
-MEASURES = (
+def drawn_length(ink: np.ndarray) -> float:  # canvas heights
+    "How far the pen goes on the paper."
+    return sum(np.hypot(*np.diff(stroke, axis=0).T).sum() for stroke in strokes(ink))
+
+
+# %% ../../nbs/study/00_evaluate.ipynb #6a62f916
+class Measures(typing.NamedTuple):
+    "What a word looks like. Lengths are in canvas heights."
+
+    slant: float  # 0 is upright
+    x_height: float  # of the small letters
+    curvature: float  # radians that the pen turns in a canvas height
+    points: float  # a character
+    pen_lifts: float  # a character
+    width: float  # a character
+
+
+MEASURES = (  # the same for people
     "slant",
     "x-height",
     "curvature",
@@ -135,9 +195,22 @@ MEASURES = (
     "pen lifts a character",
     "width a character",
 )
-HALVES = 20  # random halvings that distances are averaged over
-FEWEST_WORDS = 4
-DRAWINGS = 5  # of each held-out word: one alone has too much chance in it
+
+
+def measures(ink: np.ndarray, text: str) -> Measures:
+    "Measure a word, (N, 3)."
+    return Measures(
+        slant=slant(ink) or 0.0,
+        x_height=baseline(ink) + baseline(ink * [1, -1, 1]),
+        curvature=total_turning(ink) / max(drawn_length(ink), 1e-9),
+        points=len(ink) / len(text),
+        pen_lifts=(ink[:, 2] == 0).sum() / len(text),
+        width=np.ptp(ink[:, 0]) / len(text),
+    )
+
+
+# %% ../../nbs/study/00_evaluate.ipynb #4d20f55f
+HALVES = 20  # at random, over which distances are averaged
 
 
 def earth_mover(a: np.ndarray, b: np.ndarray) -> float:
@@ -146,23 +219,32 @@ def earth_mover(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(np.quantile(a, q) - np.quantile(b, q)).mean())
 
 
+class HandDistances(typing.NamedTuple):
+    "How far hands are apart in each of `MEASURES`, in standard deviations of the human words."
+
+    model_to_human: np.ndarray  # (len(MEASURES),)
+    human_to_human: np.ndarray  # (len(MEASURES),)
+
+
 def hand_distances(
     human: np.ndarray,  # (N, len(MEASURES))
     model: np.ndarray,  # (N, len(MEASURES)), of the same texts
     rng: np.random.Generator,
-) -> tuple:  # (len(MEASURES),) model to human; (len(MEASURES),) human to human; in standard deviations of the human ones
+) -> HandDistances:
     "Distances between halves: one of the human words to the model's other, and to the human's other."
-    spread, half, out = human.std(0) + 1e-9, len(human) // 2, []
+    spread = human.std(0) + 1e-9
+    half = len(human) // 2
+
+    def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.array([earth_mover(*columns) for columns in zip(a.T, b.T)]) / spread
+
+    to_model, to_human = [], []
     for _ in range(HALVES):
         order = rng.permutation(len(human))
-        a, b = order[:half], order[half:]
-        out.append(
-            [
-                [earth_mover(human[a, k], other[b, k]) / spread[k] for k in range(len(MEASURES))]
-                for other in (model, human)
-            ]
-        )
-    return tuple(np.mean(out, 0))
+        one, other = order[:half], order[half:]
+        to_model.append(distances(human[one], model[other]))
+        to_human.append(distances(human[one], human[other]))
+    return HandDistances(np.mean(to_model, 0), np.mean(to_human, 0))
 
 
 # %% ../../nbs/study/00_evaluate.ipynb #24701d25
@@ -172,33 +254,66 @@ class Report:
 
     legibility: dict  # (what was read, who read it): `Legibility`
     spelling: dict  # what was written: `Spelling`, with the tries it took
-    distances: tuple  # of `hand_distances`
+    distances: HandDistances
 
     def __str__(self):
-        rows, who = (
-            list(dict.fromkeys(r for r, _ in self.legibility)),
-            list(dict.fromkeys(w for _, w in self.legibility)),
-        )
-        lines = [f"{'wrong, of characters ± s.e. / words':42}" + "".join(f"{w:>25}" for w in who)]
-        for r in rows:
-            lines.append(
-                f"{r:42}"
-                + "".join(
-                    f"{e.character_error:9.2%} ±{e.uncertainty:6.2%} /{e.word_error:6.1%}"
-                    for e in (self.legibility[r, w] for w in who)
-                )
-            )
-        lines += [""] + [
-            f"drawn again: {s.wrong} of {s.words} {name}, {s.drawn} times in all; {len(s.misread)} still read wrong"
-            for name, s in self.spelling.items()
-        ]
-        lines += [
-            "",
-            f"{'distance of hands, standard deviations':42}{'model to human':>18}{'human to human':>18}",
-        ]
-        return "\n".join(
-            lines + [f"{name:42}{a:18.2f}{b:18.2f}" for name, a, b in zip(MEASURES, *self.distances)]
-        )
+        inks = dict.fromkeys(what for what, _ in self.legibility)
+        readers = dict.fromkeys(who for _, who in self.legibility)
+        lines = [f"{'wrong, of characters ± s.e. / words':42}" + "".join(f"{who:>25}" for who in readers)]
+        for what in inks:
+            lines.append(f"{what:42}" + "".join(self.errors(what, who) for who in readers))
+        lines.append("")
+        for name, s in self.spelling.items():
+            redrawn = f"drawn again: {s.wrong} of {s.words} {name}, {s.drawn} times in all"
+            lines.append(f"{redrawn}; {len(s.misread)} still read wrong")
+        lines.append("")
+        title = "distance of hands, standard deviations"
+        lines.append(f"{title:42}{'model to human':>18}{'human to human':>18}")
+        for name, model, human in zip(MEASURES, *self.distances):
+            lines.append(f"{name:42}{model:18.2f}{human:18.2f}")
+        return "\n".join(lines)
+
+    def errors(self, what: str, who: str) -> str:
+        "What a reader gets wrong, 25 characters wide."
+        found = self.legibility[what, who]
+        return f"{found.character_error:9.2%} ±{found.uncertainty:6.2%} /{found.word_error:6.1%}"
+
+
+# %% ../../nbs/study/00_evaluate.ipynb #bfc979da
+@dataclasses.dataclass
+class Reading:
+    "Has words read by all readers, and keeps what they make of them."
+
+    readers: dict  # of `all_readers`
+    progress: typing.Callable  # called with what is being done
+    legibility: dict = dataclasses.field(default_factory=dict)  # as for `Report`
+    spelling: dict = dataclasses.field(default_factory=dict)
+
+    def judge(self, what: str, texts: list, inks: list):
+        "Have inks read that should say `texts`."
+        for who, read in self.readers.items():
+            self.progress(f"{who}: {what}")
+            self.legibility[what, who] = compare(texts, read(inks))
+
+    def write_and_judge(
+        self,
+        what: str,
+        texts: list,
+        model: Transformer,
+        options: WritingOptions,
+    ) -> list:  # of the inks, (N, 3) each, drawn again where they read wrong
+        "Have texts read as the model first draws them, and re-spelled."
+        self.progress(f"writing: {what}")
+        self.judge(f"model, {what}", texts, generate_words(model, texts, options))
+        spelling = self.spelling[what] = Spelling()
+        inks = generate_words(model, texts, options, spelling=spelling)
+        self.judge(f"model, {what}, re-spelled", texts, inks)
+        return inks
+
+
+# %% ../../nbs/study/00_evaluate.ipynb #c8604445
+def say_nothing(what: str):
+    "The progress of somebody who does not want to hear of it."
 
 
 def evaluate(
@@ -209,36 +324,21 @@ def evaluate(
     seed: int = 0,  # of the ink
     progress=None,  # called with what is being done
 ) -> Report:
-    "Write the held-out words and some sentences, in the hand of the bank's author if the model knows it, have them read, and compare hands. Raises `CursiveError`."
-    say, c = progress or (lambda what: None), model.config
-    human = split_words(usable(bank, c), c.seed, c.test_share)[1][:most]
-    if len(human) < FEWEST_WORDS:
-        raise CursiveError(
-            f"Hands are compared by {FEWEST_WORDS} held-out words or more, and here are {len(human)}; allow more, or give a larger bank."
-        )
-    readers, found, spellings = all_readers(), {}, {}
-    hands = {w.author for w in human} & set(model.authors)
-    params = GenerationParams(author=hands.pop() if len(hands) == 1 else None, seed=seed)
+    """Write the held-out words and some sentences, in the hand of the bank's author if the model knows it,
+    have them read, and compare hands. Raises `CursiveError`."""
+    words = held_out_words(bank, model.config, most)
+    reading = Reading(all_readers(), progress or say_nothing)
+    options = WritingOptions(author=hand_of(words, model), seed=seed)
 
-    def judge(what: str, asked: list, inks: list):
-        for who, read in readers.items():
-            say(f"{who}: {what}")
-            found[what, who] = compare(asked, read(inks))
+    spelled = [w.text for w in words]
+    human = as_written(words)
+    reading.judge("human, held-out words", spelled, human)
+    ours = reading.write_and_judge("same words", spelled * DRAWINGS, model, options)
+    running_text = fold(" ".join(texts or sentences(SENTENCES)), model.config.alphabet)
+    reading.write_and_judge("words of sentences", running_text.split()[:most], model, options)
 
-    spelled, human_inks = [w.text for w in human], as_written(human)
-    judge("human, held-out words", spelled, human_inks)
-    for what, asked in (
-        ("same words", spelled * DRAWINGS),
-        ("words of sentences", fold(" ".join(texts or sentences(200)), c.alphabet).split()[:most]),
-    ):
-        say(f"writing: {what}")
-        judge(f"model, {what}", asked, generate_words(model, asked, params))
-        spellings[what] = Spelling()
-        inks = generate_words(model, asked, params, spelling=spellings[what])
-        judge(f"model, {what}, re-spelled", asked, inks)
-        if what == "same words":
-            ours = np.array(
-                [measures(i, t) for i, t in zip(inks, spelled)]
-            )  # one drawing of each, as of the human ones
-    theirs = np.array([measures(i, w.text) for i, w in zip(human_inks, human)])
-    return Report(found, spellings, hand_distances(theirs, ours, sample_rng(0, 6)))
+    human_measures = np.array([measures(ink, text) for ink, text in zip(human, spelled)])
+    # One drawing of each word, as of the human ones.
+    our_measures = np.array([measures(ink, text) for ink, text in zip(ours, spelled)])
+    distances = hand_distances(human_measures, our_measures, sample_rng(0, 6))
+    return Report(reading.legibility, reading.spelling, distances)

@@ -4,27 +4,39 @@
 
 # %% auto #0
 __all__ = [
-    "chosen",
-    "changed",
+    "BEFORE_COLOR",
+    "AFTER_COLOR",
+    "WRONG_COLOR",
+    "head_mask",
+    "change_attention",
     "head_off",
     "head_uniform",
     "without_characters",
+    "Patch",
     "head_patched",
-    "alone",
+    "BeforeAfter",
     "Effect",
+    "inks_of",
     "effect",
     "plot_effect",
+    "ctc_path",
+    "places_when_retraced",
     "letter_places",
-    "traced_places",
     "letter_share",
     "HeadRow",
     "Ranking",
     "rank_heads",
+    "InductionScores",
+    "attention_to_copy",
     "induction_scores",
     "plot_induction",
     "auc",
     "misspelled",
+    "Match",
     "least_coverage",
+    "match",
+    "FaultScore",
+    "told_apart",
     "coverage_auc",
 ]
 
@@ -32,57 +44,64 @@ __all__ = [
 import contextlib
 import dataclasses
 import functools
+import typing
 
 import numpy as np
 import torch
 
-from ..config import CursiveError, GenerationParams
+from ..config import CursiveError, WritingOptions
 from ..data.dataset import pad_stack
 from ..data.seeds import sample_rng
 from ..ink.curves import plot_strokes
 from ..ink.points import strokes
 from ..ink.tokens import CharTokenizer
-from ..model.transformer import Transformer
-from .attention import LETTERS, TONE, entropy, new_axes, toned
+from ..model.transformer import Transformer, author_vector, embed_context, with_end_mark
+from .attention import GREY, LETTER_COLORS, entropy, new_axes, readable_on_any_page
 from ..writing.align import align_strokes, pointers
 from ..writing.capture import Trace, batch_of, replay, trace_words, watching
-from ..writing.reader import SPACING, STRIDE, Reader, compare, load_reader
+from ..writing.reader import SPACING, STRIDE, Legibility, Reader, compare, load_reader
 
 
 # %% ../../nbs/study/02_interventions.ipynb #att00071
-def chosen(model: Transformer, heads: list) -> torch.Tensor:  # (layers, heads) of bool
+def head_mask(model: Transformer, heads: list) -> torch.Tensor:  # (layers, heads) of bool
     "Which heads are meant by (layer, head) each. Raises `CursiveError` for one there is none of."
     layers, count = model.config.n_layer, model.config.n_ctx_head
-    wrong = [f"{layer}.{head}" for layer, head in heads if not (0 <= layer < layers and 0 <= head < count)]
-    if wrong:
-        raise CursiveError(
-            f"There is no head {wrong[0]}: this model has {layers} layers of {count} heads, counted from 0."
-        )
-    return torch.tensor(
-        [[(layer, head) in {tuple(h) for h in heads} for head in range(count)] for layer in range(layers)],
-        device=model.lm_head.weight.device,
-    )
+    mask = torch.zeros(layers, count, dtype=torch.bool)
+    for layer, head in heads:
+        if not (0 <= layer < layers and 0 <= head < count):
+            raise CursiveError(
+                f"There is no head {layer}.{head}: this model has {layers} layers of {count} heads, "
+                "counted from 0."
+            )
+        mask[layer, head] = True
+    return mask.to(model.lm_head.weight.device)
 
 
 @contextlib.contextmanager
-def changed(model: Transformer, heads: list, kind: str, change):  # a function of (weights, mask)
+def change_attention(
+    model: Transformer,
+    heads: list,  # of (layer, head)
+    kind: str,  # one of `KINDS`
+    change,  # a function of (weights, mask), as for `watching`, to weights
+):
     "Within `with`, heads' weights are what `change` makes of them."
-    mine = chosen(model, heads)
+    chosen = head_mask(model, heads)
 
     def watch(layer, weights, mask):
-        return torch.where(mine[layer][:, None, None], change(weights, mask), weights)
+        return torch.where(chosen[layer][:, None, None], change(weights, mask), weights)
 
     with watching(model, kind, watch, {layer for layer, _ in heads}):
         yield
 
 
+# %% ../../nbs/study/02_interventions.ipynb #d243462b
 def head_off(
     model: Transformer,
     heads: list,  # of (layer, head)
     kind: str = "cross",  # one of `KINDS`
 ):  # a context manager
     "Within `with`, these heads add nothing. Raises `CursiveError` for a head there is none of."
-    return changed(model, heads, kind, lambda weights, mask: torch.zeros_like(weights))
+    return change_attention(model, heads, kind, lambda weights, mask: torch.zeros_like(weights))
 
 
 def head_uniform(
@@ -90,13 +109,14 @@ def head_uniform(
     heads: list,  # of (layer, head)
     kind: str = "cross",  # one of `KINDS`
 ):  # a context manager
-    "Within `with`, these heads look alike at all they may look at. Raises `CursiveError` for a head there is none of."
+    """Within `with`, these heads look alike at all they may look at. Raises `CursiveError` for a head there
+    is none of."""
 
     def alike(weights, mask):
-        there = torch.ones_like(weights) if mask is None else mask.expand_as(weights).to(weights.dtype)
-        return there / there.sum(-1, keepdim=True)
+        allowed = torch.ones_like(weights) if mask is None else mask.expand_as(weights).to(weights.dtype)
+        return allowed / allowed.sum(-1, keepdim=True)
 
-    return changed(model, heads, kind, alike)
+    return change_attention(model, heads, kind, alike)
 
 
 @contextlib.contextmanager
@@ -109,47 +129,73 @@ def without_characters(model: Transformer):
         hook.remove()
 
 
+# %% ../../nbs/study/02_interventions.ipynb #fd0a1dcf
+class Patch:
+    "Another text, whose keys and values some heads of cross-attention are given."
+
+    def __init__(self, model: Transformer, text: str):
+        c = model.config
+        ids = CharTokenizer(c.alphabet).encode(text)
+        width = len(ids) if c.mask_context else max(len(ids), c.context_block_size)
+        context = pad_stack([ids], width, CharTokenizer.PAD).to(model.lm_head.weight.device)
+        self.text = text
+        self.context = with_end_mark(context, c)  # (1, S)
+        self.end_marks = self.context.shape[1] - width
+        self.has_padding = not c.mask_context
+        with torch.no_grad():
+            characters = embed_context(model, self.context) + author_vector(model, self.context)
+            # One (1, S, 2*n_embd) a layer.
+            self.keys_values = [b.cross_attn.c_attn_kv(characters) for b in model.transformer.h]
+
+    def put(
+        self,
+        layer: int,
+        columns: torch.Tensor,  # (2*n_embd,) of bool: those of the heads that are patched
+        own: torch.Tensor,  # (B, S, 2*n_embd) keys and values of the text that is being written
+    ) -> torch.Tensor:
+        "Some columns of this text's keys and values, the others as they are."
+        other = self.keys_values[layer]
+        if self.has_padding:
+            other = other[:, : own.shape[1]]
+        if own.shape[1] != other.shape[1]:
+            raise CursiveError(
+                f"{self.text!r} has {len(self.text)} characters and the text to write "
+                f"{own.shape[1] - self.end_marks}; patch with one that is as long."
+            )
+        return torch.where(columns, other, own)
+
+
+# %% ../../nbs/study/02_interventions.ipynb #21ab8503
 @contextlib.contextmanager
 def head_patched(
     model: Transformer,
     text: str,  # as long as what will be written, where the model masks padding
     heads: list | None = None,  # (layer, head) of cross-attention; all if None
 ):
-    "Within `with`, these heads read `text`, whatever the others read. Raises `CursiveError` for a head there is none of, and for a text of another length."
+    """Within `with`, these heads read `text`, whatever the others read. Raises `CursiveError` for a head
+    there is none of, and for a text of another length."""
     c = model.config
-    mine = chosen(model, list(np.ndindex(c.n_layer, c.n_ctx_head)) if heads is None else heads)
-    mine = mine.repeat_interleave(c.n_embd // c.n_ctx_head, 1).repeat(
-        1, 2
-    )  # (layers, 2*n_embd): their part of keys and values
-    ids = CharTokenizer(c.alphabet).encode(text)
-    ids = pad_stack(
-        [ids], len(ids) if c.mask_context else max(len(ids), c.context_block_size), CharTokenizer.PAD
-    ).to(mine.device)
-    bare, ids = ids.shape[1], model.with_end(ids)
+    heads = list(np.ndindex(c.n_layer, c.n_ctx_head)) if heads is None else heads
+    # A head's part of the keys, and then of the values: (layers, 2*n_embd).
+    columns = head_mask(model, heads).repeat_interleave(c.n_embd // c.n_ctx_head, 1).repeat(1, 2)
+    patch = Patch(model, text)
 
-    def hook(own, theirs, module, args, out):
-        if not c.mask_context:
-            theirs = theirs[:, : out.shape[1]]  # padding is part of the text there
-        if out.shape[1] != theirs.shape[1]:
-            raise CursiveError(
-                f"{text!r} has {len(text)} characters and the text to write {out.shape[1] - ids.shape[1] + bare}; patch with one that is as long."
-            )
-        return torch.where(own, theirs, out)
+    def hook(layer, module, args, out):
+        return patch.put(layer, columns[layer], out)
 
     with contextlib.ExitStack() as stack:
-        for own, block in zip(mine, model.transformer.h):
-            with torch.no_grad():
-                theirs = block.cross_attn.c_attn_kv(model.embed_context(ids) + model.hand(ids))
-            stack.callback(
-                block.cross_attn.c_attn_kv.register_forward_hook(functools.partial(hook, own, theirs)).remove
-            )
+        for layer, block in enumerate(model.transformer.h):
+            made = functools.partial(hook, layer)
+            stack.callback(block.cross_attn.c_attn_kv.register_forward_hook(made).remove)
         yield
 
 
 # %% ../../nbs/study/02_interventions.ipynb #att00081
-def alone(traces: list) -> list:  # of (N, 3) arrays
-    "The ink of each trace."
-    return [t.ink for t in traces]
+class BeforeAfter(typing.NamedTuple):
+    "The same thing without an intervention, and with it."
+
+    before: typing.Any
+    after: typing.Any
 
 
 @dataclasses.dataclass
@@ -158,118 +204,168 @@ class Effect:
 
     before: list  # of `Trace`
     after: list  # of `Trace`: the same words, written again
-    said: tuple  # (what the reader made of each before, and after)
-    loss: tuple  # nats a token of the ink before, without and with the intervention
+    said: BeforeAfter  # lists: what the reader made of each word
+    loss: BeforeAfter  # nats a token of the ink before
 
-    legibility = property(
-        lambda self: tuple(compare([t.text for t in self.before], said) for said in self.said)
-    )
+    @property
+    def legibility(self) -> BeforeAfter:  # of `Legibility`
+        "How many characters read wrong."
+        asked = [t.text for t in self.before]
+        return BeforeAfter(compare(asked, self.said.before), compare(asked, self.said.after))
+
+    @property
+    def loss_added(self) -> float:  # nats a token
+        "How much more the ink surprises the model."
+        return self.loss.after - self.loss.before
 
     def __str__(self):
-        (a, b), before, after = self.loss, *self.legibility
+        before, after = self.legibility
         return (
-            f"loss {a:.3f} -> {b:.3f} nats/token; wrong characters {before.edits()} -> {after.edits()} of {before.count()}, "
+            f"loss {self.loss.before:.3f} -> {self.loss.after:.3f} nats/token; "
+            f"wrong characters {before.edits()} -> {after.edits()} of {before.count()}, "
             f"words {before.wrong_words} -> {after.wrong_words} of {before.words}"
         )
+
+
+# %% ../../nbs/study/02_interventions.ipynb #1df27503
+def inks_of(traces: list) -> list:  # of (N, 3) arrays
+    "The ink of each `Trace`."
+    return [t.ink for t in traces]
 
 
 def effect(
     model: Transformer,
     intervention,  # a context manager: `head_off(model, [(2, 0)])`, ...
     before: list,  # what `trace_words` gave without it
-    params: GenerationParams | None = None,  # the same as for that
+    options: WritingOptions | None = None,  # the same as for that
     reader: Reader | None = None,  # the bundled one if None
 ) -> Effect:
     "Loss, ink and spelling before and after. Raises `CursiveError`."
-    reader, texts, batch = reader or load_reader(), [t.text for t in before], batch_of(model, before)
+    reader = reader or load_reader()
+    texts = [t.text for t in before]
+    batch = batch_of(model, before)
     with torch.no_grad():
-        loss = model(*batch)[1].item()
+        loss_before = model(*batch)[1].item()
     with intervention, torch.no_grad():
-        changed_loss, after = model(*batch)[1].item(), trace_words(model, texts, params, ())
-    return Effect(
-        before, after, tuple(reader.judge(alone(ts))[0] for ts in (before, after)), (loss, changed_loss)
-    )
+        loss_after = model(*batch)[1].item()
+        after = trace_words(model, texts, options, ())
+    said_before, _ = reader.judge(inks_of(before))
+    said_after, _ = reader.judge(inks_of(after))
+    said = BeforeAfter(said_before, said_after)
+    return Effect(before, after, said, BeforeAfter(loss_before, loss_after))
 
 
-@toned
+# %% ../../nbs/study/02_interventions.ipynb #c8ea2da7
+BEFORE_COLOR = "#4f83dd"  # of ink
+AFTER_COLOR = "#d9822b"
+WRONG_COLOR = "#e0443e"  # of what was not asked
+
+
+@readable_on_any_page()
 def plot_effect(
     found: Effect,
     title: str = "",
 ) -> tuple:  # (figure, axes)
-    "The ink before, above, and after, below, on lines of the same words; below each word what the reader made of it, in red if it is not what was asked."
+    """The ink before, above, and after, below, on lines of the same words; over each word what the reader
+    made of it, in red if it is not what was asked."""
     columns = min(6, len(found.before))
-    rows = -(-len(found.before) // columns)
-    fig, axes = new_axes(2 * rows, columns, figsize=(7.5, 0.3 + 1.5 * rows), squeeze=False)
+    lines = -(-len(found.before) // columns)
+    fig, axes = new_axes(2 * lines, columns, (7.5, 0.3 + 1.5 * lines), squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
-    for time, (traces, said) in enumerate(zip((found.before, found.after), found.said)):
-        for i, (t, s) in enumerate(zip(traces, said)):
-            ax = axes[2 * (i // columns) + time, i % columns]
-            plot_strokes(t.ink, "", ax=ax, color="#4f83dd" if time == 0 else "#d9822b", linewidth=1.2)
-            ax.set_title(s or "(nothing)", fontsize=8, color=TONE if s == t.text else "#e0443e", pad=2)
+
+    def draw(traces: list, said: list, first_row: int, color: str):
+        for i, (trace, text) in enumerate(zip(traces, said)):
+            ax = axes[2 * (i // columns) + first_row, i % columns]
+            plot_strokes(trace.ink, "", ax=ax, color=color, linewidth=1.2)
+            said_color = GREY if text == trace.text else WRONG_COLOR
+            ax.set_title(text or "(nothing)", fontsize=8, color=said_color, pad=2)
+
+    draw(found.before, found.said.before, 0, BEFORE_COLOR)
+    draw(found.after, found.said.after, 1, AFTER_COLOR)
     fig.suptitle(f"{title}: {found}" if title else str(found), fontsize=8)
     return fig, axes
 
 
 # %% ../../nbs/study/02_interventions.ipynb #att00091
+def ctc_path(
+    log_probs: np.ndarray,  # (T, classes), class 0 the blank
+    classes: list,  # of the text's characters
+) -> np.ndarray:  # (T,) states: 2*i + 1 is character i, even numbers are the blanks around it
+    "The likeliest path of a CTC model that spells a text (Viterbi)."
+    states = np.zeros(2 * len(classes) + 1, int)
+    states[1::2] = classes  # blank, letter, blank, ...
+    gain = log_probs[:, states]
+    may_skip = np.append([False, False], (states[2:] != 0) & (states[2:] != states[:-2]))
+    best = np.where(np.arange(len(states)) < 2, gain[0], -np.inf)
+    moved = np.zeros(gain.shape, int)  # how many states further than the step before
+    for t in range(1, len(gain)):
+        by_one = np.append(-np.inf, best[:-1])
+        by_two = np.append([-np.inf, -np.inf], best[:-2])[: len(best)]
+        ways = np.stack([best, by_one, np.where(may_skip, by_two, -np.inf)])
+        moved[t] = ways.argmax(0)
+        best = ways.max(0) + gain[t]
+
+    ends_in_letter = best[-2] > best[-1]
+    state = len(states) - (2 if ends_in_letter else 1)
+    path = np.zeros(len(gain), int)
+    for t in range(len(gain) - 1, -1, -1):
+        path[t] = state
+        state -= moved[t, state]
+    return path
+
+
+# %% ../../nbs/study/02_interventions.ipynb #29f372d0
+def places_when_retraced(ink: np.ndarray) -> np.ndarray:  # (N,); infinite where the pen is up
+    "Where each point of some ink, (N, 3), comes among the points that `retrace` makes of it."
+    places = np.full(len(ink), np.inf)
+    down = np.flatnonzero(ink[:, 2] != 0)
+    start = 0
+    for stroke in strokes(ink):
+        along = np.append(0, np.cumsum(np.hypot(*np.diff(stroke, axis=0).T)))
+        count = max(2, int(np.ceil(along[-1] / SPACING)) + 1)  # points of the stroke
+        points, down = np.split(down, [len(stroke)])
+        places[points] = start + along / max(along[-1], 1e-9) * (count - 1)
+        start += count + 1  # a point in the air follows
+    return places
+
+
 def letter_places(
     reader: Reader,
     ink: np.ndarray,  # (N, 3)
     text: str,  # what it says
 ) -> np.ndarray:  # (len(text),) indices into `ink`, rising
-    "The point at which the reader sees each letter: the best of those on the likeliest path that spells the text (CTC, Viterbi)."
-    ((_, logp, _),) = reader.log_probs([ink])
-    states = np.zeros(2 * len(text) + 1, int)
-    states[1::2] = [reader.ids[c] for c in text]  # blank, letter, blank, ...
-    gain = logp[0].numpy()[:, states]
-    skips = np.append([False, False], (states[2:] != 0) & (states[2:] != states[:-2]))
-    best, came = np.where(np.arange(len(states)) < 2, gain[0], -np.inf), np.zeros(gain.shape, int)
-    for t in range(1, len(gain)):
-        ways = np.stack(
-            [
-                best,
-                np.append(-np.inf, best[:-1]),
-                np.where(skips, np.append([-np.inf] * 2, best[:-2])[: len(best)], -np.inf),
-            ]
-        )
-        came[t] = ways.argmax(0)
-        best = ways.max(0) + gain[t]
-    state = len(states) - 1 - int(best[-2] > best[-1])
-    path = np.zeros(len(gain), int)
-    for t in range(len(gain) - 1, -1, -1):
-        path[t], state = state, state - came[t, state]
-    seen = [
-        max(np.flatnonzero(path == 2 * i + 1), key=lambda t: gain[t, 2 * i + 1]) for i in range(len(text))
-    ]
-    return np.abs(traced_places(ink) - STRIDE * np.array(seen)[:, None]).argmin(1)
+    "The point at which the reader sees each letter: the likeliest of those that its best path gives to it."
+    ((_, log_probs, _),) = reader.log_probs([ink])
+    log_probs = log_probs[0].numpy()
+    classes = [reader.ids[c] for c in text]
+    path = ctc_path(log_probs, classes)
+    steps = []
+    for i, letter in enumerate(classes):
+        seen = np.flatnonzero(path == 2 * i + 1)
+        steps.append(seen[log_probs[seen, letter].argmax()])
+    return np.abs(places_when_retraced(ink) - STRIDE * np.array(steps)[:, None]).argmin(1)
 
 
-def traced_places(ink: np.ndarray) -> np.ndarray:  # (N,)
-    "Where each point of some ink, (N, 3), comes in what `retrace` makes of it."
-    places, at = np.full(len(ink), np.inf), 0
-    down = np.flatnonzero(ink[:, 2] != 0)
-    for s in strokes(ink):
-        along = np.append(0, np.cumsum(np.hypot(*np.diff(s, axis=0).T)))
-        count = max(2, int(np.ceil(along[-1] / SPACING)) + 1)
-        mine, down = down[: len(s)], down[len(s) :]
-        places[mine], at = at + along / max(along[-1], 1e-9) * (count - 1), at + count + 1
-    return places
-
-
+# %% ../../nbs/study/02_interventions.ipynb #011e6b5c
 def letter_share(
     traces: list,  # of `Trace` with cross-attention
     reader: Reader | None = None,  # the bundled one if None
 ) -> np.ndarray:  # (layers, heads, 3): the letter before, this one, the next
-    "How often each head's strongest attention is on the letter that the reader sees at a point. Words that it reads otherwise than asked do not count. Raises `CursiveError` if none is left."
-    reader, hits, count = reader or load_reader(), 0, 0
-    said, _ = reader.judge(alone(traces))
-    for t, s in zip(traces, said):
-        if s != t.text:
+    """How often each head's strongest attention is on the letter that the reader sees at a point. Words that
+    it reads otherwise than asked do not count. Raises `CursiveError` if none is left."""
+    reader = reader or load_reader()
+    said, _ = reader.judge(inks_of(traces))
+    hits = 0  # (layers, heads, 3)
+    count = 0
+    for trace, text in zip(traces, said):
+        if text != trace.text:
             continue
-        at = t.cross_attention[:, :, t.decided[letter_places(reader, t.ink, t.text)]].argmax(-1) - np.arange(
-            len(t.text)
-        )
-        hits, count = hits + np.stack([(at == d).sum(-1) for d in (-1, 0, 1)], -1), count + len(t.text)
+        seen = trace.decided[letter_places(reader, trace.ink, text)]
+        looked_at = trace.cross_attention[:, :, seen].argmax(-1)  # (layers, heads, letters)
+        distance = looked_at - np.arange(len(text))
+        hits = hits + np.stack([(distance == d).sum(-1) for d in (-1, 0, 1)], -1)
+        count += len(text)
     if not count:
         raise CursiveError(
             "The reader reads none of these words as asked; take others, or a reader that knows this hand."
@@ -287,7 +383,20 @@ class HeadRow:
     share: np.ndarray  # (3,) of `letter_share`; NaN for self-attention
     entropy: float
 
+    @property
+    def wrong(self) -> Legibility:
+        "What reads wrong without the head."
+        return self.effect.legibility.after
 
+    def __str__(self):
+        shares = [f"{share:8.0%}" if np.isfinite(share) else " " * 8 for share in self.share]
+        return (
+            f"   {self.head[0]}.{self.head[1]}  {self.wrong.edits():10}  {self.wrong.wrong_words:6}   "
+            f"{self.effect.loss_added:+.3f}{''.join(shares)}{self.entropy:12.2f}"
+        )
+
+
+# %% ../../nbs/study/02_interventions.ipynb #7651fc3f
 @dataclasses.dataclass
 class Ranking:
     "Heads, those first without which most characters go wrong."
@@ -295,88 +404,95 @@ class Ranking:
     rows: list  # of `HeadRow`
 
     def __str__(self):
-        first = self.rows[0].effect
-        before, loss = first.legibility[0], first.loss[0]
+        loss = self.rows[0].effect.loss.before
+        before = self.rows[0].effect.legibility.before
         lines = [
-            f"all heads: {before.edits()} of {before.count()} characters wrong, {before.wrong_words} of {before.words} words, loss {loss:.3f} nats/token",
+            f"all heads: {before.edits()} of {before.count()} characters wrong, "
+            f"{before.wrong_words} of {before.words} words, loss {loss:.3f} nats/token",
             "",
             "without  characters   words      loss     looks at the letter     entropy",
             "  head        wrong   wrong             before   drawn   after",
         ]
-        for r in self.rows:
-            after, (a, b) = r.effect.legibility[1], r.effect.loss
-            lines.append(
-                f"   {r.head[0]}.{r.head[1]}  {after.edits():10}  {after.wrong_words:6}   {b - a:+.3f}"
-                + "".join(f"{v:9.0%}"[-8:] if np.isfinite(v) else " " * 8 for v in r.share)
-                + f"{r.entropy:12.2f}"
-            )
-        return "\n".join(lines)
+        return "\n".join([*lines, *map(str, self.rows)])
 
 
+# %% ../../nbs/study/02_interventions.ipynb #8640ec16
 def rank_heads(
     model: Transformer,
     written: list,  # of `Trace`, with attention of the kind
     kind: str = "cross",  # one of `KINDS`
-    params: GenerationParams | None = None,  # with which they were written
+    options: WritingOptions | None = None,  # with which they were written
     reader: Reader | None = None,  # the bundled one if None
     progress=None,  # called with each head when it is done
 ) -> Ranking:
     "Switch every head off by itself, and rank them by how many characters then go wrong, then by the loss."
     reader = reader or load_reader()
     unsure = entropy(written, kind)
-    share = letter_share(written, reader) if kind == "cross" else np.full((*unsure.shape, 3), np.nan)
+    if kind == "cross":
+        share = letter_share(written, reader)
+    else:
+        share = np.full((*unsure.shape, 3), np.nan)
     rows = []
     for head in np.ndindex(unsure.shape):
-        rows.append(
-            HeadRow(
-                head,
-                effect(model, head_off(model, [head], kind), written, params, reader),
-                share[head],
-                float(unsure[head]),
-            )
-        )
+        without = effect(model, head_off(model, [head], kind), written, options, reader)
+        rows.append(HeadRow(head, without, share[head], float(unsure[head])))
         if progress:
             progress(head)
-    return Ranking(sorted(rows, key=lambda r: (-r.effect.legibility[1].edits(), -r.effect.loss[1])))
+    return Ranking(sorted(rows, key=lambda row: (-row.wrong.edits(), -row.effect.loss.after)))
 
 
 # %% ../../nbs/study/02_interventions.ipynb #att000a1
+class InductionScores(typing.NamedTuple):
+    "Mean attention of each head of self-attention, (layers, heads) each."
+
+    copied: np.ndarray  # to the token after the same one in an earlier copy
+    other: np.ndarray  # to that distance where the word before is another
+
+
+def attention_to_copy(model: Transformer, first: Trace, second: Trace) -> np.ndarray:  # (layers, heads)
+    "How much a second word looks as far back as a copy of it would begin, and one token further."
+    tokenizer = first.tokenizer
+    start = int(model.config.start_token)  # only the first word has one
+    gap = [tokenizer.WORD] * 2
+    tokens = np.concatenate([first.tokens, gap, second.tokens[start:]])
+    pair = Trace(f"{first.text} {second.text}", tokens, tokenizer)
+    (seen,), _ = replay(model, [pair], kinds=("self",))
+
+    length = len(second.tokens) - start
+    # A word's first point depends on the word before, so it is no copy.
+    now = len(first.tokens) + len(gap) + np.arange(tokenizer.tokens_per_point, length)
+    after_copy = now - (length + len(gap)) + 1
+    there = after_copy > 0
+    return seen.self_attention[:, :, now[there], after_copy[there]].mean(-1)
+
+
 def induction_scores(
     model: Transformer,
     traces: list,  # of `Trace` of single words
-) -> tuple:  # (layers, heads) attention to the token after the same one in an earlier copy; (layers, heads) to that distance where there is no copy
-    "How much each head of self-attention repeats what it did. Raises `CursiveError` for fewer than two words."
+) -> InductionScores:
+    """How much each head of self-attention repeats what it did. Raises `CursiveError` for fewer than two
+    words."""
     if len(traces) < 2:
         raise CursiveError("Induction is measured against another word; give two or more.")
-    start, tokenizer = int(model.config.start_token), traces[0].tokenizer
-
-    def scores(first: Trace, second: Trace):
-        pair = Trace(
-            f"{first.text} {second.text}",
-            np.concatenate([first.tokens, [tokenizer.WORD] * 2, second.tokens[start:]]),
-            tokenizer,
-        )
-        (seen,), _ = replay(model, [pair], kinds=("self",))
-        again = (
-            len(first.tokens) + 2 + np.arange(tokenizer.tokens_per_point, len(second.tokens) - start)
-        )  # a first offset depends on the word before
-        after = again - (len(second.tokens) - start + 2) + 1
-        return seen.self_attention[:, :, again[after > 0], after[after > 0]].mean(-1)
-
-    copied = np.mean([scores(t, t) for t in traces], 0)
-    return copied, np.mean([scores(a, b) for a, b in zip(traces, traces[1:] + traces[:1])], 0)
+    following = [*traces[1:], traces[0]]
+    copied = [attention_to_copy(model, t, t) for t in traces]
+    other = [attention_to_copy(model, a, b) for a, b in zip(traces, following)]
+    return InductionScores(np.mean(copied, 0), np.mean(other, 0))
 
 
-@toned
-def plot_induction(copied: np.ndarray, other: np.ndarray) -> tuple:  # of `induction_scores`; (figure, axes)
+# %% ../../nbs/study/02_interventions.ipynb #990f2ee6
+@readable_on_any_page()
+def plot_induction(
+    copied: np.ndarray,  # (layers, heads), as in `InductionScores`
+    other: np.ndarray,
+) -> tuple:  # (figure, axes)
     "A bar a head: attention to what followed in the copy; and, paler, to the same distance without a copy."
     fig, ax = new_axes(figsize=(7, 1.8))
-    names = ["{}.{}".format(*head) for head in np.ndindex(copied.shape)]
-    ax.bar(np.arange(len(names)) - 0.2, copied.ravel(), 0.4, color=LETTERS[1], label="the same word before")
-    ax.bar(
-        np.arange(len(names)) + 0.2, other.ravel(), 0.4, color=TONE, alpha=0.5, label="another word before"
-    )
-    ax.set_xticks(range(len(names)), names)
+    names = [f"{layer}.{head}" for layer, head in np.ndindex(copied.shape)]
+    at = np.arange(len(names))
+    ax.bar(at - 0.2, copied.ravel(), 0.4, color=LETTER_COLORS[1], label="the same word before")
+    ax.bar(at + 0.2, other.ravel(), 0.4, color=GREY, alpha=0.5, label="another word before")
+    ax.set_xticks(at, names)
     ax.set_xlabel("head of self-attention")
     ax.set_ylabel("attention")
     ax.legend(frameon=False)
@@ -391,8 +507,11 @@ def auc(
     high: np.ndarray,  # (B,) than these
 ) -> float:  # NaN if there are none of a kind
     "How often one of the first is lower than one of the second; ties count half."
-    low, high = np.asarray(low, float)[:, None], np.asarray(high, float)
-    return float(((low < high) + (low == high) / 2).mean()) if low.size and high.size else float("nan")
+    low = np.asarray(low, float)[:, None]
+    high = np.asarray(high, float)
+    if not low.size or not high.size:
+        return float("nan")
+    return float(((low < high) + (low == high) / 2).mean())
 
 
 def misspelled(
@@ -412,27 +531,66 @@ def misspelled(
     }
 
 
+# %% ../../nbs/study/02_interventions.ipynb #fdb9f2bf
+@dataclasses.dataclass
+class Match:
+    "How well inks and texts go together, (words,) each."
+
+    coverage: np.ndarray  # of the character that is covered least, 0 to 1
+    likelihood: np.ndarray  # mean log-probability of a token, nats
+
+    def of(self, words: np.ndarray) -> "Match":
+        "Of some of the words: numbers, or a mask."
+        return Match(self.coverage[words], self.likelihood[words])
+
+
 def least_coverage(trace: Trace, heads: tuple | None = None) -> float:
     "Of the character that is covered least; 0 where there are fewer points than characters."
-    return float(align_strokes(trace, heads).coverage.min()) if len(trace.decided) >= len(trace.text) else 0.0
+    if len(trace.decided) < len(trace.text):
+        return 0.0
+    return float(align_strokes(trace, heads).coverage.min())
 
 
+def match(traces: list, nats: np.ndarray, heads: list) -> Match:
+    "Both scores of what `replay` answers."
+    return Match(np.array([least_coverage(t, heads) for t in traces]), -nats)
+
+
+class FaultScore(typing.NamedTuple):
+    "How well a kind of fault is told from what is right."
+
+    coverage: float  # AUC
+    surprise: float  # AUC
+    count: int  # of faults
+
+
+def told_apart(wrong: Match, right: Match) -> FaultScore:
+    "Compare all that is wrong with all that is right."
+    coverage = auc(wrong.coverage, right.coverage)
+    return FaultScore(coverage, auc(wrong.likelihood, right.likelihood), len(wrong.coverage))
+
+
+# %% ../../nbs/study/02_interventions.ipynb #9e3f51c5
 def coverage_auc(
     model: Transformer,
     written: list,  # of `Trace`
     heads: tuple | None = None,  # (layer, head); those that point best if None
     reader: Reader | None = None,  # the bundled one if None
     seed: int = 0,  # of the faults
-) -> dict:  # fault: (AUC of coverage, AUC of surprise, how many wrong)
-    "Do coverage and surprise tell wrong from right? Faults in the text, for words that the reader reads as asked; and 'ink', the words that it does not."
-    said, _ = (reader or load_reader()).judge(alone(written))
+) -> dict:  # fault: `FaultScore`
+    """Do coverage and surprise tell wrong from right? Faults in the text, for words that the reader reads as
+    asked; and 'ink', the words that it does not."""
+    said, _ = (reader or load_reader()).judge(inks_of(written))
+    right = np.array([text == t.text for text, t in zip(said, written)])
     seen, nats = replay(model, written)
     heads = heads or pointers(seen)
-    scores = lambda traces, nats: np.array([[least_coverage(t, heads) for t in traces], -nats])
-    right, asked = np.array([s == t.text for s, t in zip(said, written)]), scores(seen, nats)
+    as_asked = match(seen, nats, heads)
+
     good = [i for i, t in enumerate(written) if right[i] and len(set(t.text)) > 1]
-    faults, out = [misspelled(written[i].text, sample_rng(seed, n)) for n, i in enumerate(good)], {}
+    faults = [misspelled(written[i].text, sample_rng(seed, n)) for n, i in enumerate(good)]
+    scores = {}
     for fault in faults[0] if faults else ():
-        found = scores(*replay(model, [written[i] for i in good], [f[fault] for f in faults]))
-        out[fault] = *map(auc, found, asked[:, good]), len(good)
-    return {**out, "ink": (*map(auc, asked[:, ~right], asked[:, right]), int((~right).sum()))}
+        seen, nats = replay(model, [written[i] for i in good], [texts[fault] for texts in faults])
+        scores[fault] = told_apart(match(seen, nats, heads), as_asked.of(good))
+    scores["ink"] = told_apart(as_asked.of(~right), as_asked.of(right))
+    return scores

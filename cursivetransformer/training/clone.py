@@ -37,7 +37,7 @@ from cursivetransformer.config import (
 )
 from ..data.banks import load_bank, save_bank, split_words, usable
 from ..data.wordbank import sentences
-from ..ink.points import Augmentation, Word, rerecord
+from ..ink.points import Augmentation, Word, snap_to_pixels
 from ..model.checkpoint import load_checkpoint
 from ..model.transformer import Transformer
 from .runs import state_to_resume
@@ -72,7 +72,8 @@ def hand_of(
             f"The model already knows a hand called '{name}'; give this one another name as its author."
         )
     words = [
-        dataclasses.replace(w, points=rerecord(w.points), author=name) for w in usable(words, model.config)
+        dataclasses.replace(w, points=snap_to_pixels(w.points), author=name)
+        for w in usable(words, model.config)
     ]
     if len({w.text for w in words}) < FEWEST:
         raise CursiveError(

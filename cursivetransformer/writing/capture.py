@@ -8,12 +8,15 @@ __all__ = [
     "LIMIT",
     "SELF_ROWS",
     "watching",
-    "Call",
-    "Captured",
-    "capture",
+    "Piece",
+    "CapturedCall",
     "Trace",
     "trace_of",
+    "AttentionCapture",
+    "capture",
+    "rows_at_once",
     "trace_words",
+    "TraceBatch",
     "batch_of",
     "replay",
     "trace_ink",
@@ -23,19 +26,19 @@ __all__ = [
 import contextlib
 import dataclasses
 import functools
-import inspect
+import typing
 import weakref
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..config import CursiveError, GenerationParams
+from ..config import CursiveError, WritingOptions
 from ..data.dataset import StrokeDataset, input_and_target, pad_stack, prepare
-from ..ink.points import LINE_START, Augmentation
+from ..ink.points import Augmentation
 from ..ink.tokens import CharTokenizer, StrokeTokenizer, stroke_tokenizer
 from ..model.transformer import Transformer
-from .sample import BATCH_ROWS, decode, make_group, reach, style_dataset, style_word
+from .sample import BATCH_ROWS, Prompt, decode, points_of_words
 
 # %% ../../nbs/writing/03_capture.ipynb #att00010
 KINDS = "cross", "self"  # attention to the characters; to the stroke tokens so far
@@ -45,120 +48,66 @@ KINDS = "cross", "self"  # attention to the characters; to the stroke tokens so 
 def watching(
     model: Transformer,
     kind: str,  # one of `KINDS`
-    watch,  # a function of (layer, weights, mask); the rest as for `cursivetransformer.model.watched`
+    watch,  # a function of (layer, weights (B, heads, T, S), mask); answers with the weights to go on with
     layers: set | None = None,  # to watch; all if None
 ):
-    "Within `with`, all weights of a kind pass through `watch`. Raises `CursiveError` for a kind there is none of."
+    """Within `with`, all weights of a kind pass through `watch`. Raises `CursiveError` for a kind there is
+    none of."""
     if kind not in KINDS:
         raise CursiveError(f"Attention is one of {' and '.join(KINDS)}, not {kind!r}.")
-    pairs = [
-        (block.cross_attn if kind == "cross" else block.attn, functools.partial(watch, layer))
-        for layer, block in enumerate(model.transformer.h)
-        if layers is None or layer in layers
-    ]
-    for attention, w in pairs:
-        attention.watchers += (w,)
+    watched = []
+    for layer, block in enumerate(model.transformer.h):
+        if layers is None or layer in layers:
+            attention = block.cross_attn if kind == "cross" else block.attn
+            watched.append((attention, functools.partial(watch, layer)))
+    for attention, watcher in watched:
+        attention.watchers += (watcher,)
     try:
         yield
     finally:
-        for attention, w in pairs:
-            attention.watchers = tuple(other for other in attention.watchers if other is not w)
+        for attention, watcher in watched:
+            attention.watchers = tuple(other for other in attention.watchers if other is not watcher)
 
 
 # %% ../../nbs/writing/03_capture.ipynb #att00011
-class Call:
+class Piece(typing.NamedTuple):
+    "What was seen of some rows at some positions."
+
+    rows: torch.Tensor  # (b,) of the batch
+    start: int  # the first position
+    values: torch.Tensor  # (b, t) tokens; (b, t, heads, characters or positions) weights
+
+
+class CapturedCall:
     "What went through attention in one call of the model, or in all that was written with one cache."
 
     def __init__(self, context: torch.Tensor, most: int | None, cache=None):
         self.context = context[:most].cpu()  # (rows, characters)
         self.cache = None if cache is None else weakref.ref(cache)  # caches are large
-        self.pieces = {}  # "tokens" or (kind, layer): list of (rows, first position, values (b, t, ...))
+        self.pieces = {}  # "tokens" or (kind, layer): list of `Piece`
 
     def keep(self, what, rows: torch.Tensor, start: int, values: torch.Tensor):
         "Keep some rows' values for positions from `start` on."
         mine = rows < len(self.context)
-        self.pieces.setdefault(what, []).append((rows[mine].cpu(), start, values.detach()[mine].cpu()))
+        piece = Piece(rows[mine].cpu(), start, values.detach()[mine].cpu())
+        self.pieces.setdefault(what, []).append(piece)
 
     def join(
-        self, what, missing: float = 0
-    ) -> torch.Tensor:  # (rows, T, ...); weights: (rows, T, heads, characters or T)
+        self,
+        what,  # "tokens" or (kind, layer)
+        missing: float = 0,  # where nothing was kept
+    ) -> torch.Tensor:  # (rows, T); weights: (rows, T, heads, characters or T)
         "The pieces as one."
         pieces = self.pieces[what]
-        first, length = pieces[0][2], max(start + v.shape[1] for _, start, v in pieces)
-        out = first.new_full(
-            (
-                len(self.context),
-                length,
-                *first.shape[2:-1],
-                *[max(v.shape[-1] for *_, v in pieces)] * (first.ndim > 2),
-            ),
-            missing,
-        )
-        for rows, start, v in pieces:
-            (out[..., : v.shape[-1]] if v.ndim > 2 else out)[rows, start : start + v.shape[1]] = v
+        first = pieces[0].values
+        shape = [len(self.context), max(p.start + p.values.shape[1] for p in pieces), *first.shape[2:]]
+        if first.ndim > 2:  # a step sees one position more than the step before
+            shape[-1] = max(p.values.shape[-1] for p in pieces)
+        out = first.new_full(shape, missing)
+        for rows, start, values in pieces:
+            seen = out[..., : values.shape[-1]] if values.ndim > 2 else out
+            seen[rows, start : start + values.shape[1]] = values
         return out
-
-
-# %% ../../nbs/writing/03_capture.ipynb #att00013
-LIMIT = 2**29  # bytes that a capture may keep unless told otherwise
-
-
-class Captured:
-    "What `capture` gives: `calls`, and as `traces` what is easier to look at."
-
-    def __init__(self, model: Transformer, rows: int | None, limit: int):
-        self.model, self.rows, self.limit, self.bytes, self.calls = model, rows, limit, 0, []
-
-    def begin(self, context: torch.Tensor, idx: torch.Tensor, cache=None):
-        "A call of the model, or one more step with a cache."
-        known = [c for c in self.calls if cache is not None and c.cache is not None and c.cache() is cache]
-        self.calls += [] if known else [Call(context, self.rows, cache)]
-        self.call, self.start = (
-            known[0] if known else self.calls[-1],
-            cache.length if cache is not None else 0,
-        )
-        self.at = cache.rows if cache is not None else torch.arange(len(idx), device=idx.device)
-        self.call.keep("tokens", self.at, self.start, idx)
-
-    def see(self, kind: str, layer: int, weights: torch.Tensor, mask) -> torch.Tensor:
-        "Keep the weights of a layer, (B, heads, T, S). Raises `CursiveError` where they would become too many."
-        self.bytes += weights[0].nbytes * int((self.at < len(self.call.context)).sum())
-        if self.bytes > self.limit:
-            raise CursiveError(
-                f"Capturing this attention takes more than the {self.limit / 2**20:.0f} MB allowed; keep one kind or fewer rows of it, or raise limit."
-            )
-        self.call.keep((kind, layer), self.at, self.start, weights.transpose(1, 2))
-        return weights
-
-
-@contextlib.contextmanager
-def capture(
-    model: Transformer,
-    kinds: tuple = KINDS,  # of attention to keep
-    rows: int | None = None,  # of each batch to keep, from the first; None for all
-    limit: int = LIMIT,  # bytes to keep at most; a weight is 4
-):
-    """Within `with capture(model) as att:`, keep the attention of every layer and head, whether the model is called or words are written. What the model
-    computes stays the same. Keeping more than `limit` raises `CursiveError`, before it is kept: `self` takes heads*T*T weights a row and layer, `cross` heads*T*characters.
-    Of what is not kept, no more than one layer's weights are in memory at a time, unless gradients are wanted."""
-    att, advance = Captured(model, rows, limit), model.advance
-
-    def called(module, args, kwargs):
-        given = inspect.signature(module.forward).bind(*args, **kwargs).arguments
-        att.begin(given["context"], given["idx"])
-
-    def step(idx, cache):
-        att.begin(cache.context, idx, cache)
-        return advance(idx, cache)
-
-    before = vars(model).get("advance")
-    with contextlib.ExitStack() as stack:
-        for kind in kinds:
-            stack.enter_context(watching(model, kind, functools.partial(att.see, kind)))
-        stack.callback(model.register_forward_pre_hook(called, with_kwargs=True).remove)
-        stack.callback(lambda: setattr(model, "advance", before) if before else delattr(model, "advance"))
-        model.advance = step
-        yield att
 
 
 # %% ../../nbs/writing/03_capture.ipynb #att00021
@@ -175,130 +124,193 @@ class Trace:
     @functools.cached_property
     def decided(self) -> np.ndarray:  # (N,) positions
         "At which position each point's direction was chosen."
-        k, slot = self.tokenizer.tokens_per_point, self.tokenizer.slot[self.tokens]
-        whole = (
-            (np.lib.stride_tricks.sliding_window_view(slot, k) == np.arange(k)).all(1)
-            if len(slot) >= k
-            else np.zeros(0, bool)
-        )
+        k = self.tokenizer.tokens_per_point
+        slot = self.tokenizer.slot[self.tokens]
+        if len(slot) < k:
+            return np.zeros(0, int)
+        whole = (np.lib.stride_tricks.sliding_window_view(slot, k) == np.arange(k)).all(1)
         return np.maximum(np.flatnonzero(whole) - 1, 0)  # without a start token, a first direction is given
 
     @functools.cached_property
     def ink(self) -> np.ndarray:  # (N, 3) x from the left edge, y from the writing line
-        "The points drawn."
-        place, out = LINE_START, []
-        for piece in self.tokenizer.split(self.tokens):
-            offsets = self.tokenizer.decode(piece)
-            if not len(offsets):
-                continue
-            offsets[-1, 2] = 0
-            place = reach(place, offsets)
-            out.append(place)
-        if not out:
+        "The points drawn. Raises `CursiveError` where there is none."
+        words = points_of_words(self.tokenizer.split(self.tokens), self.tokenizer)
+        if not words:
             raise CursiveError(f"Nothing was drawn for {self.text!r}.")
-        return np.vstack(out) - [np.vstack(out)[:, 0].min(), 0, 0]
+        points = np.vstack(words)
+        return points - [points[:, 0].min(), 0, 0]
 
     def looks(self, heads: list) -> np.ndarray:  # (N, characters)
-        "The attention to each character while each point was decided: the mean over some heads, (layer, head) each."
-        layers, which = zip(*heads)
-        return self.cross_attention[list(layers), list(which)][:, self.decided].mean(0)
+        """The attention to each character while each point was decided: the mean over some heads, a
+        (layer, head) each."""
+        layers, numbers = zip(*heads)
+        return self.cross_attention[list(layers), list(numbers)][:, self.decided].mean(0)
 
 
 # %% ../../nbs/writing/03_capture.ipynb #att00022
-def trace_of(model: Transformer, call: Call, row: int, joined: dict) -> Trace:
-    "What a row of a `Call` says. Words end before their END, rows of a batch before their padding."
+def trace_of(model: Transformer, call: CapturedCall, row: int, joined: dict) -> Trace:
+    "What a row of a call says. Words end before their END, rows of a batch before their padding."
     tokenizer = stroke_tokenizer(model.config.tokenizer)
-    tokens, context = joined["tokens"][row].numpy(), call.context[row].numpy()
+    tokens = joined["tokens"][row].numpy()
     ends = np.flatnonzero((tokens == tokenizer.PAD) | (tokens == tokenizer.END))
     ends = ends[ends > 0]  # an END in front is the start token
     length = ends[0] if len(ends) else len(tokens)
+    context = call.context[row].numpy()
     text = CharTokenizer(model.config.alphabet).decode(context)
-    width = (
-        len(text) + model.config.end_mark if model.config.mask_context else len(context)
-    )  # padding is looked at where it is not masked
-    cut = lambda kind, width: (
-        np.stack(
-            [
-                joined[kind, layer][row, :length, :, :width].float().numpy().swapaxes(0, 1)
-                for layer in range(model.config.n_layer)
-            ]
-        )
-        if (kind, 0) in joined
-        else None
-    )
-    return Trace(text, tokens[:length], tokenizer, cut("cross", width), cut("self", length))
+    # Padding is looked at where it is not masked.
+    characters = len(text) + model.config.end_mark if model.config.mask_context else len(context)
+
+    def weights(kind: str, width: int) -> np.ndarray | None:  # (layers, heads, length, width)
+        if (kind, 0) not in joined:
+            return None
+        layers = [joined[kind, layer][row, :length, :, :width] for layer in range(model.config.n_layer)]
+        return np.stack([w.float().numpy().swapaxes(0, 1) for w in layers])
+
+    return Trace(text, tokens[:length], tokenizer, weights("cross", characters), weights("self", length))
 
 
-def _traces(self: Captured, call: int = -1) -> list:  # of `Trace`
-    "The rows of a call, the last one if not told. Raises `CursiveError` if there was none."
-    if not self.calls:
-        raise CursiveError("Nothing was captured: call the model, or write, within the with statement.")
-    call = self.calls[call]
-    joined = {
-        what: call.join(what, stroke_tokenizer(self.model.config.tokenizer).PAD if what == "tokens" else 0)
-        for what in call.pieces
-    }
-    return [trace_of(self.model, call, row, joined) for row in range(len(call.context))]
+# %% ../../nbs/writing/03_capture.ipynb #att00013
+LIMIT = 2**29  # bytes that a capture may keep unless told otherwise
 
 
-Captured.traces = _traces
+class AttentionCapture:
+    "What `capture` gives: `calls`, and as `traces` what is easier to look at."
+
+    def __init__(self, model: Transformer, rows: int | None, limit: int):
+        self.model = model
+        self.rows = rows  # of each batch to keep, from the first
+        self.limit = limit  # bytes
+        self.bytes = 0  # kept so far
+        self.calls = []  # of `CapturedCall`
+
+    def begin(self, context: torch.Tensor, idx: torch.Tensor, cache=None):
+        "A call of the model, or one more step with a cache."
+        self.call = self.call_with(cache)
+        if self.call is None:
+            self.call = CapturedCall(context, self.rows, cache)
+            self.calls.append(self.call)
+        # The position and the rows that are seen next.
+        self.start = 0 if cache is None else cache.length
+        self.at = torch.arange(len(idx), device=idx.device) if cache is None else cache.rows
+        self.call.keep("tokens", self.at, self.start, idx)
+
+    def call_with(self, cache) -> CapturedCall | None:
+        "The call that goes on with this cache."
+        for call in self.calls:
+            if cache is not None and call.cache is not None and call.cache() is cache:
+                return call
+        return None
+
+    def see(self, kind: str, layer: int, weights: torch.Tensor, mask) -> torch.Tensor:
+        """Keep the weights of a layer, (B, heads, T, S). Raises `CursiveError` where they would become too
+        many."""
+        self.bytes += weights[0].nbytes * int((self.at < len(self.call.context)).sum())
+        if self.bytes > self.limit:
+            raise CursiveError(
+                f"Capturing this attention takes more than the {self.limit / 2**20:.0f} MB allowed; "
+                "keep one kind or fewer rows of it, or raise limit."
+            )
+        self.call.keep((kind, layer), self.at, self.start, weights.transpose(1, 2))
+        return weights
+
+    def traces(self, call: int = -1) -> list:  # of `Trace`
+        "The rows of a call, the last one if not told. Raises `CursiveError` if there was none."
+        if not self.calls:
+            raise CursiveError("Nothing was captured: call the model, or write, within the with statement.")
+        call = self.calls[call]
+        joined = {what: call.join(what) for what in call.pieces if what != "tokens"}
+        joined["tokens"] = call.join("tokens", stroke_tokenizer(self.model.config.tokenizer).PAD)
+        return [trace_of(self.model, call, row, joined) for row in range(len(call.context))]
+
+
+# %% ../../nbs/writing/03_capture.ipynb #b2eeb26a
+@contextlib.contextmanager
+def capture(
+    model: Transformer,
+    kinds: tuple = KINDS,  # of attention to keep
+    rows: int | None = None,  # of each batch to keep, from the first; None for all
+    limit: int = LIMIT,  # bytes to keep at most; a weight is 4
+):
+    """Within `with capture(model) as att:`, keep the attention of every layer and head, whether the model is
+    called or words are written. What the model computes stays the same. Keeping more than `limit` raises
+    `CursiveError`, before it is kept: `self` takes heads*T*T weights a row and layer, `cross`
+    heads*T*characters. Of what is not kept, no more than one layer's weights are in memory at a time, unless
+    gradients are wanted."""
+    att = AttentionCapture(model, rows, limit)
+    others = model.watchers
+    with contextlib.ExitStack() as stack:
+        for kind in kinds:
+            stack.enter_context(watching(model, kind, functools.partial(att.see, kind)))
+        stack.callback(setattr, model, "watchers", others)
+        model.watchers = (*others, att.begin)
+        yield att
+
 
 # %% ../../nbs/writing/03_capture.ipynb #att00024
 SELF_ROWS = 8  # words whose self-attention is captured together: it grows with the square of their length
 
 
+def rows_at_once(kinds: tuple) -> int:
+    "How many words are captured together."
+    return SELF_ROWS if "self" in kinds else BATCH_ROWS
+
+
 def trace_words(
     model: Transformer,
     texts: list,  # of words in the model's alphabet
-    params: GenerationParams | None = None,
+    options: WritingOptions | None = None,
     kinds: tuple = KINDS,  # of attention to keep; none is faster
     dataset: StrokeDataset | None = None,  # where style words come from
 ) -> list:  # of `Trace`, one a word
-    "Write words, each by itself, with the ink that `generate_words` gives them at first, and capture the attention. Raises `CursiveError`."
-    params = params or GenerationParams()
-    if dataset is None and not (model.config.start_token and params.warmup_sample_ix is None):
-        dataset = style_dataset(model)
-    style = style_word(model, dataset, params)
-    groups = [
-        make_group(model, [t], (params.seed, i, 0, 1), style, dataset, params.n_words)
-        for i, t in enumerate(texts)
-    ]
-    order, out = sorted(range(len(texts)), key=lambda i: len(texts[i])), {}
-    at_once = SELF_ROWS if "self" in kinds else BATCH_ROWS
-    for start in range(0, len(order), at_once):
-        rows = order[start : start + at_once]
+    """Write words, each by itself, with the ink that `generate_words` gives them at first, and capture the
+    attention. Raises `CursiveError`."""
+    options = options or WritingOptions()
+    prompt = Prompt(model, options, dataset)
+    groups = [prompt.group([text], (options.seed, i, 0, 1)) for i, text in enumerate(texts)]
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    traces = {}
+    for start in range(0, len(order), rows_at_once(kinds)):
+        rows = order[start : start + rows_at_once(kinds)]
         with capture(model, kinds) as att:
-            decode(model, [groups[i] for i in rows], params)
-        out.update(zip(rows, att.traces()))
-    return [out[i] for i in range(len(texts))]
+            decode(model, [groups[i] for i in rows], options)
+        traces.update(zip(rows, att.traces()))
+    return [traces[i] for i in range(len(texts))]
+
+
+# %% ../../nbs/writing/03_capture.ipynb #890b4c72
+class TraceBatch(typing.NamedTuple):
+    "The ink of some traces as the model takes a batch in training: `model(*batch)`."
+
+    idx: torch.Tensor  # (B, T) stroke tokens
+    context: torch.Tensor  # (B, S) characters
+    targets: torch.Tensor  # (B, T) next tokens
 
 
 def batch_of(
-    model: Transformer, traces: list, texts: list | None = None
-) -> tuple:  # x (B, T), c (B, characters), y (B, T), as for training
-    "The ink of traces as one batch, with other texts beside it if given."
-    c, tokenizer, characters = (
-        model.config,
-        traces[0].tokenizer,
-        CharTokenizer(model.config.alphabet, model.config.context_block_size),
-    )
+    model: Transformer,
+    traces: list,  # of `Trace`
+    texts: list | None = None,  # to stand beside the ink instead of the traces' own
+) -> TraceBatch:  # on the model's device
+    "The ink of traces as one batch."
+    c = model.config
+    tokenizer = traces[0].tokenizer
+    characters = CharTokenizer(c.alphabet, c.context_block_size)
     pairs = [
         input_and_target(t.tokens[1:] if c.start_token else t.tokens, tokenizer, c.start_token)
         for t in traces
     ]
     ids = [characters.encode(text) for text in texts or [t.text for t in traces]]
-    length, width = (
-        max(len(x) for x, _ in pairs),
-        max(map(len, ids)) if c.mask_context else characters.max_length,
-    )
-    batch = (
+    length = max(len(x) for x, _ in pairs)
+    width = max(map(len, ids)) if c.mask_context else characters.max_length
+    batch = TraceBatch(
         pad_stack([x for x, _ in pairs], length, tokenizer.PAD),
         pad_stack(ids, width, CharTokenizer.PAD),
         pad_stack([y for _, y in pairs], length, tokenizer.PAD),
     )
-    return tuple(t.to(model.lm_head.weight.device) for t in batch)
+    return TraceBatch(*(t.to(model.lm_head.weight.device) for t in batch))
 
 
+# %% ../../nbs/writing/03_capture.ipynb #13d4cb7d
 @torch.no_grad()
 def replay(
     model: Transformer,
@@ -307,16 +319,17 @@ def replay(
     kinds: tuple = ("cross",),  # of attention to keep
 ) -> tuple:  # list of `Trace`; (len(traces),) how surprising each one's ink was, nats a token
     "Show the model ink that is there, all at once. Told another text, it looks for that in the ink."
-    out, nats, at_once = [], [], SELF_ROWS if "self" in kinds else BATCH_ROWS
     texts = texts or [t.text for t in traces]
-    for start in range(0, len(traces), at_once):
-        x, c, y = batch_of(model, traces[start : start + at_once], texts[start : start + at_once])
+    replayed, nats = [], []
+    for start in range(0, len(traces), rows_at_once(kinds)):
+        part = slice(start, start + rows_at_once(kinds))
+        idx, context, targets = batch_of(model, traces[part], texts[part])
         with capture(model, kinds) as att:
-            logits, _ = model(x, c)
-        out += att.traces()
-        losses = F.cross_entropy(logits.mT, y, ignore_index=model.pad, reduction="none")
-        nats.append((losses.sum(1) / (y != model.pad).sum(1)).cpu())
-    return out, torch.cat(nats).numpy()
+            logits, _ = model(idx, context)
+        replayed += att.traces()
+        losses = F.cross_entropy(logits.mT, targets, ignore_index=model.pad, reduction="none")
+        nats.append((losses.sum(1) / (targets != model.pad).sum(1)).cpu())
+    return replayed, torch.cat(nats).numpy()
 
 
 def trace_ink(
@@ -325,9 +338,12 @@ def trace_ink(
     kinds: tuple = ("cross",),  # of attention to keep
 ) -> list:  # of `Trace`, one a word
     "The attention to somebody's own ink, thinned out as the model's is."
-    c, tokenizer = model.config, stroke_tokenizer(model.config.tokenizer)
-    start, bend = [tokenizer.END] * c.start_token, Augmentation(fraction=c.downsample_mean)
-    tokens = [
-        np.concatenate([start, *prepare([bend(w)], tokenizer, c.start_token)]).astype(int) for w in words
-    ]
-    return replay(model, [Trace(w.text, t, tokenizer) for w, t in zip(words, tokens)], kinds=kinds)[0]
+    c = model.config
+    tokenizer = stroke_tokenizer(c.tokenizer)
+    thin = Augmentation(fraction=c.downsample_mean)
+    start = [tokenizer.END] * c.start_token
+    traces = []
+    for word in words:
+        tokens = np.concatenate([start, *prepare([thin(word)], tokenizer, c.start_token)]).astype(int)
+        traces.append(Trace(word.text, tokens, tokenizer))
+    return replay(model, traces, kinds=kinds)[0]

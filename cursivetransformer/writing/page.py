@@ -4,22 +4,22 @@
 
 # %% auto #0
 __all__ = [
-    "FORMATS",
     "AUTHOR",
+    "FORMATS",
     "set_lines",
     "layout",
     "split_text",
+    "line_starts",
+    "write_lines",
+    "write",
+    "indices_of",
+    "respell",
     "Format",
     "in_bytes",
     "kind_of",
     "page_writer",
     "save_page",
     "page_bytes",
-    "write_lines",
-    "write",
-    "respell",
-    "indices_of",
-    "line_starts",
     "save_samples",
 ]
 
@@ -35,7 +35,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import with_changes, CursiveError, GenerationParams, atomic_file, did_you_mean
+from cursivetransformer.config import (
+    CursiveError,
+    WritingOptions,
+    atomic_file,
+    did_you_mean,
+    takes,
+    with_changes,
+)
 from ..data.banks import bank_writer
 from ..data.dataset import StrokeDataset
 from ..ink.curves import svg_writer
@@ -52,29 +59,39 @@ from .spelling import Spelling, generate_words, spelling_of, stream_words
 # %% ../../nbs/writing/05_page.ipynb #822699b2
 def set_lines(
     words,  # `Word`s with ink as `generate_words` gives it, in a list or as they come
-    params: GenerationParams,
+    options: WritingOptions | None = None,
     breaks: tuple = (),  # indices of words that begin a new line in any case
 ):  # yields lists of `Word` with `page` set: where each word's left edge meets its writing line
     "Set words on lines, and hand on each line when it is full."
-    line, x, y, breaks = [], 0.0, params.first_line, set(breaks)
+    options = options or WritingOptions()
+    breaks = set(breaks)
+    line = []
+    x, y = 0.0, options.first_line
     for i, word in enumerate(words):
-        points = word.points if params.slant is None else deslant(word.points, params.slant)
+        points = word.points if options.slant is None else deslant(word.points, options.slant)
         points = points - [points[:, 0].min(), 0, 0]
         width = points[:, 0].max()
-        if line and (i in breaks or (x > 0 and x + width > params.width)):
+        too_wide = x > 0 and x + width > options.width
+        if line and (i in breaks or too_wide):
             yield line
-            line, x, y = [], 0.0, y + params.line_height
+            line = []
+            x, y = 0.0, y + options.line_height
         line.append(dataclasses.replace(word, points=points, page=(x, y)))
-        x += width + params.word_space
+        x += width + options.word_space
     if line:
         yield line
 
 
-def layout(words: list, params: GenerationParams, breaks: tuple = ()) -> list:  # of placed `Word`s
+def layout(
+    words: list,
+    options: WritingOptions | None = None,
+    breaks: tuple = (),
+) -> list:  # of placed `Word`s
     "The words of all lines that `set_lines` yields; it takes the same."
-    return [w for line in set_lines(words, params, breaks) for w in line]
+    return [w for line in set_lines(words, options, breaks) for w in line]
 
 
+# %% ../../nbs/writing/05_page.ipynb #73bc89f7
 def split_text(text: str) -> tuple:  # (words, indices of words that begin a line of the text)
     "The words of a text, and where its own line breaks are. Raises `CursiveError` if there is no word."
     words, breaks = [], []
@@ -87,18 +104,119 @@ def split_text(text: str) -> tuple:  # (words, indices of words that begin a lin
     return words, tuple(breaks)
 
 
+def line_starts(page: list) -> tuple:  # of indices
+    "Which words of a page begin a line, but for the first."
+    starts = []
+    for i, (before, word) in enumerate(zip(page, page[1:]), 1):
+        if before.page and word.page and word.page[1] != before.page[1]:
+            starts.append(i)
+    return tuple(starts)
+
+
+# %% ../../nbs/writing/05_page.ipynb #95c4792c
+AUTHOR = "cursivetransformer"  # what generated words carry as their author
+
+
+@takes(WritingOptions)
+def write_lines(
+    text: str,
+    model: Transformer | None = None,  # the bundled default if None
+    params: WritingOptions | None = None,
+    dataset: StrokeDataset | None = None,  # where style words come from
+    progress=None,  # called with the number of words done
+    respell: str | bool | Spelling | None = "auto",  # as for `spelling_of`: None leaves words as they come
+    **changes,  # options, on top of `params`
+):  # yields lists of placed `Word`s, a line at a time
+    """Write a text, and hand on each line when it and all before it are done: the memory it takes does not
+    grow with the text. Words that read wrong are drawn again, and those that still do warned of; a
+    `Spelling` keeps the list. Raises `CursiveError`."""
+    model = model or load_checkpoint()
+    options = with_changes(params or WritingOptions(), changes)
+    words, breaks = split_text(fold(text, model.config.alphabet))
+    spelling = spelling_of(respell, options)
+    inks = stream_words(model, words, options, dataset, progress=progress, spelling=spelling)
+    drawn = (Word(text, ink, AUTHOR) for text, ink in zip(words, inks))
+    yield from set_lines(drawn, options, breaks)
+    if spelling:
+        spelling.complain()
+
+
+# %% ../../nbs/writing/05_page.ipynb #e10fb17b
+@takes(WritingOptions)
+def write(
+    text: str,
+    model: Transformer | None = None,
+    params: WritingOptions | None = None,
+    dataset: StrokeDataset | None = None,
+    progress=None,
+    respell: str | bool | Spelling | None = "auto",
+    **changes,
+) -> list:  # of placed `Word`s, one a word of the text and in order
+    """Write a text as a page of ink: `write('Hello there', seed=3, temperature=0.6)`. Line breaks in the text
+    are kept. Takes what `write_lines` takes."""
+    lines = write_lines(text, model, params, dataset, progress, respell, **changes)
+    return [word for line in lines for word in line]
+
+
+# %% ../../nbs/writing/05_page.ipynb #5be1c2a5
+def indices_of(text: str) -> list:
+    "Word numbers such as `2,4` or `[2, 4]`. Raises `CursiveError`."
+    try:
+        return [int(part) for part in text.strip("[] ").split(",")]
+    except ValueError:
+        raise CursiveError(f"Word numbers look like 2,4 or [2, 4], and '{text}' does not.") from None
+
+
+@takes(WritingOptions)
+def respell(
+    page: list,  # of placed `Word`s
+    indices: list,  # of the words to write again
+    model: Transformer | None = None,  # the bundled default if None
+    params: WritingOptions | None = None,
+    dataset: StrokeDataset | None = None,  # where style words come from
+    **changes,  # options, on top of `params`
+) -> list:  # of placed `Word`s: new ink at the indices, the others' ink untouched
+    """Write some words of a page again. The new ink depends on the seed and on the old ink, so asking again
+    gives another. Raises `CursiveError`."""
+    model = model or load_checkpoint()
+    options = with_changes(params or WritingOptions(), changes)
+    indices = sorted(set(indices))
+    wrong = [i for i in indices if not 0 <= i < len(page)]
+    if wrong:
+        raise CursiveError(f"There is no word {wrong[0]}: the page has words 0 to {len(page) - 1}.")
+    if not indices:
+        return page
+    texts = [fold(page[i].text, model.config.alphabet) for i in indices]
+    salt = [zlib.crc32(page[i].points.round(4).tobytes()) for i in indices]
+    alone = dataclasses.replace(options, n_at_a_time=1)
+    new = dict(zip(indices, generate_words(model, texts, alone, dataset, salt)))
+    words = [dataclasses.replace(w, points=new.get(i, w.points)) for i, w in enumerate(page)]
+    # Lines stay as long as they were.
+    widest = max((w.page[0] + np.ptp(w.points[:, 0]) for w in page if w.page), default=0)
+    return layout(words, dataclasses.replace(options, width=max(options.width, widest)), line_starts(page))
+
+
 # %% ../../nbs/writing/05_page.ipynb #5be1c2b2
 @dataclasses.dataclass(frozen=True)
 class Format:
     "A kind of file that ink can be put into."
 
-    writer: typing.Callable  # from a binary file, `margin`, `linewidth` and `color` to a context: a function that takes placed `Word`s, a line at a time
+    # From a binary file, `margin`, `linewidth` and `color` to a context: a function that takes placed
+    # `Word`s, a line at a time.
+    writer: typing.Callable
     about: str  # what it is
 
 
 def in_bytes(writer):
     "A writer of text as one into a binary file."
-    return lambda file, **style: writer(lambda piece: file.write(piece.encode()), **style)
+
+    def binary_writer(file, margin: float, linewidth: float, color: str):
+        def write_text(piece: str):
+            file.write(piece.encode())
+
+        return writer(write_text, margin=margin, linewidth=linewidth, color=color)
+
+    return binary_writer
 
 
 # By the end of a file's name.
@@ -114,13 +232,15 @@ FORMATS = {
 }
 
 
+# %% ../../nbs/writing/05_page.ipynb #ef561f0a
 def kind_of(path: str | os.PathLike) -> str:
     "Which of `FORMATS` the end of a file's name asks for. Raises `CursiveError`."
-    name = Path(path).name.lower()
-    fitting = [k for k in FORMATS if name.endswith(f".{k}")]
+    name = Path(path).name
+    fitting = [kind for kind in FORMATS if name.lower().endswith(f".{kind}")]
     if not fitting:
+        hint = did_you_mean(Path(name).suffix.lower().lstrip("."), FORMATS)
         raise CursiveError(
-            f"Cannot make '{Path(path).name}': the ending says what to make, one of {', '.join(FORMATS)}.{did_you_mean(Path(name).suffix.lstrip('.'), FORMATS)}"
+            f"Cannot make '{name}': the ending says what to make, one of {', '.join(FORMATS)}.{hint}"
         )
     return max(fitting, key=len)
 
@@ -128,21 +248,27 @@ def kind_of(path: str | os.PathLike) -> str:
 @contextlib.contextmanager
 def page_writer(
     path: str | os.PathLike,  # its ending says what to make, one of `FORMATS`
-    **style,  # `margin`, `linewidth`, `color`
+    margin: float = WritingOptions.margin,  # around the ink, canvas heights
+    linewidth: float = WritingOptions.linewidth,  # millimetres
+    color: str = WritingOptions.color,
 ):
-    "A function that takes placed `Word`s, a line at a time, and a file of them at `path` when all went well. Raises `CursiveError` for an ending it does not know."
+    """A function that takes placed `Word`s, a line at a time, and a file of them at `path` when all went
+    well. Raises `CursiveError` for an ending it does not know."""
     writer = FORMATS[kind_of(path)].writer
-    with atomic_file(path) as f, writer(f, **style) as add:
+    with atomic_file(path) as f, writer(f, margin=margin, linewidth=linewidth, color=color) as add:
         yield add
 
 
+# %% ../../nbs/writing/05_page.ipynb #963ff0d8
 def save_page(
     words: list,  # of placed `Word`s
     path: str | os.PathLike,  # its ending says what to make, one of `FORMATS`
-    **style,  # `margin`, `linewidth`, `color`
+    margin: float = WritingOptions.margin,  # around the ink, canvas heights
+    linewidth: float = WritingOptions.linewidth,  # millimetres
+    color: str = WritingOptions.color,
 ) -> Path:
     "Write a page into a file, atomically. Raises `CursiveError` for an ending it does not know."
-    with page_writer(path, **style) as add:
+    with page_writer(path, margin, linewidth, color) as add:
         add(words)
     return Path(path)
 
@@ -150,105 +276,15 @@ def save_page(
 def page_bytes(
     words: list,  # of placed `Word`s
     kind: str,  # a key of `FORMATS`
-    **style,  # `margin`, `linewidth`, `color`
+    margin: float = WritingOptions.margin,  # around the ink, canvas heights
+    linewidth: float = WritingOptions.linewidth,  # millimetres
+    color: str = WritingOptions.color,
 ) -> bytes:
     "What `save_page` writes, for a download or to be shown."
     file = io.BytesIO()
-    with FORMATS[kind].writer(file, **style) as add:
+    with FORMATS[kind].writer(file, margin=margin, linewidth=linewidth, color=color) as add:
         add(words)
     return file.getvalue()
-
-
-# %% ../../nbs/writing/05_page.ipynb #95c4792c
-def write_lines(
-    text: str,
-    model: Transformer | None = None,  # the bundled default if None
-    params: GenerationParams | None = None,
-    dataset: StrokeDataset | None = None,  # where style words come from
-    progress=None,  # called with the number of words done
-    respell: str
-    | Spelling
-    | None = "auto",  # draw words again that read wrong, and warn of those that still do; a `Spelling` keeps the list; None leaves all as they come
-    **options,  # fields of `GenerationParams`, on top of `params`
-):  # yields lists of placed `Word`s, a line at a time
-    "Write a text, and hand on each line when it and all before it are done: the memory it takes does not grow with the text. Raises `CursiveError`."
-    model = model or load_checkpoint()
-    params = with_changes(params or GenerationParams(), options)
-    words, breaks = split_text(fold(text, model.config.alphabet))
-    spelling = spelling_of(respell)
-    ink = stream_words(model, words, params, dataset, progress=progress, spelling=spelling)
-    yield from set_lines((Word(w, p, AUTHOR) for w, p in zip(words, ink)), params, breaks)
-    if spelling:
-        spelling.complain()
-
-
-def write(
-    text: str,
-    model: Transformer | None = None,
-    params: GenerationParams | None = None,
-    dataset: StrokeDataset | None = None,
-    progress=None,
-    **options,
-) -> list:  # of placed `Word`s, one a word of the text and in order
-    "Write a text as a page of ink: `write('Hello there', seed=3, temperature=0.6)`. Line breaks in the text are kept. Takes what `write_lines` takes."
-    return [w for line in write_lines(text, model, params, dataset, progress, **options) for w in line]
-
-
-AUTHOR = "cursivetransformer"  # what generated words carry as their author
-
-
-# %% ../../nbs/writing/05_page.ipynb #5be1c2a5
-def respell(
-    page: list,  # of placed `Word`s
-    indices: list,  # of the words to write again
-    model: Transformer | None = None,
-    params: GenerationParams | None = None,
-    dataset: StrokeDataset | None = None,
-    **options,  # fields of `GenerationParams`
-) -> list:  # of placed `Word`s: new ink at the indices, the others' ink untouched
-    "Write some words of a page again. The new ink depends on the seed and on the old ink, so asking again gives another. Raises `CursiveError`."
-    model = model or load_checkpoint()
-    params = with_changes(params or GenerationParams(), options)
-    indices = sorted(set(indices))
-    wrong = [i for i in indices if not 0 <= i < len(page)]
-    if wrong:
-        raise CursiveError(f"There is no word {wrong[0]}: the page has words 0 to {len(page) - 1}.")
-    if not indices:
-        return page
-    texts = [fold(page[i].text, model.config.alphabet) for i in indices]
-    salt = [zlib.crc32(page[i].points.round(4).tobytes()) for i in indices]
-    ink = dict(
-        zip(
-            indices,
-            generate_words(model, texts, dataclasses.replace(params, n_at_a_time=1), dataset, salt=salt),
-        )
-    )
-    widest = max(
-        (w.page[0] + np.ptp(w.points[:, 0]) for w in page if w.page), default=0
-    )  # lines stay as long as they were
-    params = dataclasses.replace(params, width=max(params.width, widest))
-    return layout(
-        [dataclasses.replace(w, points=ink.get(i, w.points)) for i, w in enumerate(page)],
-        params,
-        line_starts(page),
-    )
-
-
-def indices_of(text: str) -> list:
-    "Word numbers such as `2,4` or `[2, 4]`. Raises `CursiveError`."
-    try:
-        return [int(part) for part in text.strip("[] ").split(",")]
-    except ValueError:
-        raise CursiveError(f"Word numbers look like 2,4 or [2, 4], and '{text}' does not.") from None
-
-
-def line_starts(page: list) -> tuple:
-    "Which words of a page begin a line."
-    return tuple(
-        i
-        for i in range(1, len(page))
-        if page[i].page and page[i - 1].page and page[i].page[1] != page[i - 1].page[1]
-    )
 
 
 # %% ../../nbs/writing/05_page.ipynb #e1118cd8
@@ -260,20 +296,18 @@ def save_samples(
     folder: str | os.PathLike = ".",
     prefix: str = "",
 ) -> list:  # of paths
-    "Write texts of a dataset, each in its author's hand, and save a picture of each: `FOLDER/PREFIXNAME_sample_1.png`, or `..._topk_1.png` for the greedy ones."
+    """Write texts of a dataset, each in its author's hand, and save a picture of each:
+    `FOLDER/PREFIXNAME_sample_1.png`, or `..._topk_1.png` for the greedy ones."""
+    how = "sample" if do_sample else "topk"
     paths = []
     for i in range(num):
         _, text, author = dataset.sample(i)
-        params = GenerationParams(
-            do_sample=do_sample, author=model.authors[author] if len(model.authors) > 1 else None
-        )
+        hand = model.authors[author] if len(model.authors) > 1 else None
+        options = WritingOptions(do_sample=do_sample, author=hand)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a model at the start of its training ends no word
-            ink = generate_words(model, text.split(), params, dataset, tries=1)
-        page = layout([Word(w, p, AUTHOR) for w, p in zip(text.split(), ink)], params)
-        paths.append(
-            save_page(
-                page, Path(folder) / f"{prefix}{dataset.name}_{'sample' if do_sample else 'topk'}_{i + 1}.png"
-            )
-        )
+            inks = generate_words(model, text.split(), options, dataset, tries=1)
+        words = [Word(word, ink, AUTHOR) for word, ink in zip(text.split(), inks)]
+        path = Path(folder) / f"{prefix}{dataset.name}_{how}_{i + 1}.png"
+        paths.append(save_page(layout(words, options), path))
     return paths

@@ -4,87 +4,106 @@
 
 # %% auto #0
 __all__ = [
-    "FEWEST_STEPS",
     "SHORTEST",
     "BOUND_PER_CHARACTER",
     "BOUND_PER_WORD",
+    "FEWEST_STEPS",
     "CHECK_EVERY",
-    "TRIES",
     "BATCH_ROWS",
+    "TRIES",
     "CHUNK",
+    "pen_up_tokens",
     "Grammar",
     "choose_tokens",
-    "Group",
-    "bound",
-    "encode_contexts",
-    "most_steps",
-    "close_up",
-    "words_of",
-    "decode",
-    "style_word",
+    "needs_style",
     "style_dataset",
-    "make_group",
-    "reach",
+    "style_word",
+    "Group",
+    "Prompt",
+    "bound",
+    "group_bounds",
+    "step_limit",
+    "encode_contexts",
+    "WrittenWord",
+    "cut_words",
+    "Rows",
+    "fill_holes",
+    "decode",
     "Drawn",
+    "points_after",
+    "points_of_words",
+    "draw_groups",
     "draw_words",
 ]
 
 # %% ../../nbs/writing/01_sample.ipynb #3a9da848
 import dataclasses
+import typing
 
 import numpy as np
 import torch
 from torch.nn.utils import parametrize
 
-from ..config import CursiveError, GenerationParams
+from ..config import CursiveError, WritingOptions
 from ..data.banks import load_bank
 from ..data.dataset import StrokeDataset, pad_stack, prepare
 from ..data.seeds import sample_rng
 from ..ink.points import LINE_START, Augmentation, Word, offsets_to_strokes
 from ..ink.tokens import CharTokenizer, stroke_tokenizer
 from ..model.checkpoint import one_thread
-from ..model.transformer import Cache, Transformer
+from ..model.decode import KVCache, advance
+from ..model.lora import in_hand
+from ..model.transformer import Transformer
 
-# %% ../../nbs/writing/01_sample.ipynb #ddf71302
-FEWEST_STEPS = 16  # tokens that a group of words must be allowed: less than the shortest word takes
+
+# %% ../../nbs/writing/01_sample.ipynb #928ef447
+def pen_up_tokens(tokenizer) -> torch.Tensor:  # ids
+    "The tokens that lift the pen: of those that end a point, the ones that are decoded as pen up."
+    ids = np.flatnonzero(tokenizer.slot[: tokenizer.n_bins] == tokenizer.tokens_per_point - 1)
+    before = [np.full(len(ids), first) for first, _ in tokenizer.slots[:-1]]  # any, to make whole points
+    points = tokenizer.decode(np.column_stack([*before, ids]).ravel())
+    return torch.from_numpy(ids[points[:, 2] == 0])
+
 
 # %% ../../nbs/writing/01_sample.ipynb #98405f78
 SHORTEST = 3  # points of a word at least: a dot is put down, moved and lifted
 
 
 class Grammar:
-    """Which token may follow, and what then, as tables over (state, token), so that a step is a look-up. A word still to be written has as many states
-    as the tokens it takes at least, then one a slot, then two: after a pen-up point it may end, and between its two WORD tokens. `start[n]` begins the
-    first of n words; `DONE` repeats END for ever."""
+    """Which token may follow, and what then, as tables over (state, token), so that a step is a look-up.
+
+    A word still to be written has as many states as the tokens it takes at least, then one for each token
+    of a point, then two: after a pen-up point, where it may end, and between its two WORD tokens.
+    `start[n]` begins the first of n words; `done` repeats END for ever."""
 
     def __init__(self, tokenizer, words: int = 1, device="cpu"):
-        t, k = tokenizer, tokenizer.tokens_per_point
-        shortest = SHORTEST * k
-        size, self.DONE = shortest + k + 2, words * (shortest + k + 2)
+        k = tokenizer.tokens_per_point
+        size = (SHORTEST + 1) * k + 2  # states a word
+        self.done = words * size
         self.start = torch.arange(-1, words, device=device) * size
-        slot = torch.from_numpy(t.slot)
-        ids = np.arange(t.n_bins)[t.slot[: t.n_bins] == k - 1]  # the tokens that say whether the pen is down
-        probe = [np.full(len(ids), first) for first, _ in t.slots[:-1]]
-        up = torch.from_numpy(ids[t.decode(np.column_stack([*probe, ids]).ravel())[:, 2] == 0])
-        after = torch.full((self.DONE + 1, t.vocab_size), -1)  # -1: not allowed
+        slot = torch.from_numpy(tokenizer.slot)
+        up = pen_up_tokens(tokenizer)
+        after = torch.full((self.done + 1, tokenizer.vocab_size), -1)  # -1: not allowed
         for left in range(words):  # words that follow this one
             first = left * size
-            again, may_end, gap = first + shortest, first + shortest + k, first + shortest + k + 1
-            for i in range(shortest + k):
-                to = first + i + 1 if i < shortest + k - 1 else again
-                after[first + i, slot == i % k] = to
-                if to == again:
-                    after[first + i, up] = may_end
-            after[may_end, slot == 0] = again + 1
-            after[may_end, t.WORD] = gap if left else self.DONE
+            another = first + SHORTEST * k  # where another point begins
+            may_end = another + k
+            gap = may_end + 1
+            for state in range(first, may_end):
+                after[state, slot == (state - first) % k] = state + 1
+            # Point follows point for ever, but where one has lifted the pen the word may end.
+            after[may_end - 1, slot == k - 1] = another
+            after[another - 1, up] = may_end
+            after[may_end - 1, up] = may_end
+            after[may_end, slot == 0] = another + 1
             if left:
-                after[gap, t.WORD] = first - size
+                after[may_end, tokenizer.WORD] = gap
+                after[gap, tokenizer.WORD] = first - size
             else:
-                after[may_end, t.END] = self.DONE
-        after[self.DONE, t.END] = self.DONE
-        self.mask = (
-            torch.zeros(after.shape).masked_fill_(after < 0, float("-inf")).to(device)
-        )  # added to logits
+                after[may_end, [tokenizer.WORD, tokenizer.END]] = self.done
+        after[self.done, tokenizer.END] = self.done
+        allowed = after >= 0
+        self.mask = torch.zeros(after.shape).masked_fill_(~allowed, float("-inf")).to(device)  # for logits
         self.after = after.to(device)
 
 
@@ -92,46 +111,146 @@ class Grammar:
 def choose_tokens(
     logits: torch.Tensor,  # (B, vocab)
     uniform: torch.Tensor,  # (B,) double, in [0, 1)
-    params: GenerationParams,
+    options: WritingOptions,
 ) -> torch.Tensor:  # (B,) ids
-    "The next token of each row: the likeliest, or the one that `uniform` falls on among the cumulative probabilities."
-    if not params.do_sample:
+    """The next token of each row: the likeliest, or the one that `uniform` falls on among the cumulative
+    probabilities."""
+    if not options.do_sample:
         return logits.argmax(-1)
-    logits = logits / params.temperature
-    if params.top_k is not None:
-        least = logits.topk(min(params.top_k, logits.shape[-1]))[0][:, -1:]
+    logits = logits / options.temperature
+    if options.top_k is not None:
+        least = logits.topk(min(options.top_k, logits.shape[-1]))[0][:, -1:]
         logits = logits.masked_fill(logits < least, float("-inf"))
     probs = logits.softmax(-1)
-    if params.top_p is not None:
+    if options.top_p is not None:
         ranked, order = probs.sort(descending=True)
-        ranked[ranked.cumsum(-1) - ranked >= params.top_p] = 0
+        ranked[ranked.cumsum(-1) - ranked >= options.top_p] = 0
         probs = torch.zeros_like(probs).scatter(1, order, ranked)
-    total = probs.cumsum(
-        -1, dtype=torch.double
-    )  # in single precision, the rare tokens at the end would add nothing
-    return torch.searchsorted(total, uniform[:, None] * total[:, -1:], right=True)[:, 0].clamp_max(
-        logits.shape[-1] - 1
-    )
+    # In single precision, the rare tokens at the end would add nothing.
+    total = probs.cumsum(-1, dtype=torch.double)
+    chosen = torch.searchsorted(total, uniform[:, None] * total[:, -1:], right=True)[:, 0]
+    return chosen.clamp_max(logits.shape[-1] - 1)
 
 
-# %% ../../nbs/writing/01_sample.ipynb #e054875c
-# Tokens a word may take. Human words (bigbank_3325, easybank; 60 % left out) take up to 78 a character, and 170 for two characters.
-BOUND_PER_CHARACTER, BOUND_PER_WORD = 80, 60
+# %% ../../nbs/writing/01_sample.ipynb #557e74f2
+def needs_style(model: Transformer, options: WritingOptions) -> bool:
+    "Whether a style word is asked for, or the model has no start token and cannot begin without one."
+    return options.warmup_sample_ix is not None or not model.config.start_token
 
 
+def style_dataset(model: Transformer) -> StrokeDataset:
+    "Where style words come from if nobody says: the embedded bank."
+    words = load_bank("embedded").words
+    config = dataclasses.replace(model.config, max_seq_length=1050)
+    return StrokeDataset(words, config, len(words), False, "embedded")
+
+
+def style_word(
+    model: Transformer,
+    dataset: StrokeDataset | None,
+    options: WritingOptions,
+) -> Word | None:  # none if the model needs none and none is asked for
+    "The word of a dataset that sets the style: bent as the test words are."
+    if not needs_style(model, options):
+        return None
+    if options.warmup_sample_ix is not None:
+        index = dataset.choose(options.warmup_sample_ix % len(dataset), dataset.config.num_words)[0]
+    else:  # one of the shorter half, to leave room for what is to be written
+        order = np.argsort(dataset.lengths, kind="stable")
+        index = order[sample_rng(options.seed, 2).integers((len(order) + 1) // 2)]
+    word = dataset.words[index]
+    return dataclasses.replace(word, points=Augmentation(fraction=dataset.config.downsample_mean)(word))
+
+
+# %% ../../nbs/writing/01_sample.ipynb #1baf5960
 @dataclasses.dataclass
 class Group:
     "Words to be written together: one row of a batch."
 
     words: list  # texts
-    key: tuple  # makes the random stream
+    key: tuple  # of integers; makes the random stream
     context: str  # what the model reads: the words, and for some models words before and after
     prompt: np.ndarray  # (P,) tokens that stand before, at least one
+
+
+# %% ../../nbs/writing/01_sample.ipynb #597c9961
+class Prompt:
+    "What a model is given beside the words that it is to write. Makes groups."
+
+    def __init__(
+        self,
+        model: Transformer,
+        options: WritingOptions,
+        dataset: StrokeDataset | None = None,  # where style words come from; the embedded bank if None
+    ):
+        self.config = model.config
+        self.n_words = options.n_words
+        self.tokenizer = stroke_tokenizer(model.config.tokenizer)
+        if dataset is None and needs_style(model, options):
+            dataset = style_dataset(model)
+        self.dataset = dataset
+        self.style = style_word(model, dataset, options)
+        self.tokens = self.tokens_before()
+        # Characters that the words of a group may have together.
+        self.room = self.config.context_block_size - (len(self.style.text) + 1 if self.style else 0)
+
+    def tokens_before(self) -> np.ndarray:  # (P,) ids, at least one
+        "The start token, and the style word's."
+        tokens = [np.array([self.tokenizer.END])] if self.config.start_token else []
+        if self.style:
+            tokens += prepare([self.style.points], self.tokenizer, self.config.start_token)
+            tokens.append(np.array([self.tokenizer.WORD] * 2))
+        return np.concatenate(tokens)
+
+    def group(
+        self,
+        words: list,  # texts in the model's alphabet
+        key: tuple,  # of integers; makes the random stream
+    ) -> Group:
+        "What a row needs to write `words`. Raises `CursiveError` for words that the model cannot hold."
+        if len(" ".join(words)) > self.room:
+            raise CursiveError(
+                f"'{' '.join(words)}' is longer than the {self.room} characters that the model can read "
+                "here; shorten it or write fewer words at a time."
+            )
+        context = [self.style.text, *words] if self.style else list(words)
+        if not self.config.start_token:  # trained on a fixed number of words
+            rng = sample_rng(*key, 1)
+            while len(context) < self.n_words:
+                context.append(self.dataset.words[rng.integers(len(self.dataset.words))].text)
+        return Group(words, key, " ".join(context)[: self.config.context_block_size], self.tokens)
+
+
+# %% ../../nbs/writing/01_sample.ipynb #e054875c
+# Tokens a word may take. Human words (bigbank_3325, easybank; 60 % left out) take up to 78 a character, and
+# 170 for two characters.
+BOUND_PER_CHARACTER, BOUND_PER_WORD = 80, 60
+FEWEST_STEPS = 16  # tokens that a group of words must be allowed: less than the shortest word takes
 
 
 def bound(word: str, tokens_per_point: int) -> int:  # tokens
     "How long a word may become."
     return (BOUND_PER_WORD + BOUND_PER_CHARACTER * len(word)) * tokens_per_point // 2
+
+
+def group_bounds(groups: list, tokens_per_point: int) -> list:  # of tokens, a group
+    "How long the words of each group may become, with the two WORD tokens behind each."
+    return [sum(bound(w, tokens_per_point) + 2 for w in g.words) for g in groups]
+
+
+def step_limit(model: Transformer, groups: list, options: WritingOptions) -> int:
+    "How many tokens the rows may take, whatever happens. Raises `CursiveError` if the prompt leaves no room."
+    given = len(groups[0].prompt)
+    longest = max(group_bounds(groups, stroke_tokenizer(model.config.tokenizer).tokens_per_point))
+    limit = min(longest, max(FEWEST_STEPS, options.num_steps - given))
+    if model.config.positions == "learned":
+        limit = min(limit, model.config.block_size - given)
+    if limit < FEWEST_STEPS:
+        raise CursiveError(
+            f"The style word takes nearly all of the {model.config.block_size} tokens that the model can "
+            "hold; choose another warmup_sample_ix."
+        )
+    return limit
 
 
 def encode_contexts(model: Transformer, groups: list) -> torch.Tensor:  # (B, S) characters, 0 is padding
@@ -141,157 +260,134 @@ def encode_contexts(model: Transformer, groups: list) -> torch.Tensor:  # (B, S)
     return pad_stack([characters.encode(g.context) for g in groups], width, CharTokenizer.PAD)
 
 
-def most_steps(model: Transformer, groups: list, limit: int, params: GenerationParams) -> int:
-    "How many tokens the rows may take, whatever happens. Raises `CursiveError` if the prompt leaves no room."
-    given = len(groups[0].prompt)
-    most = min(limit, max(FEWEST_STEPS, params.num_steps - given))
-    if model.config.positions == "learned":
-        most = min(most, model.config.block_size - given)
-    if most < FEWEST_STEPS:
-        raise CursiveError(
-            f"The style word takes nearly all of the {model.config.block_size} tokens that the model can hold; choose another warmup_sample_ix."
-        )
-    return most
+# %% ../../nbs/writing/01_sample.ipynb #297bdc45
+class WrittenWord(typing.NamedTuple):
+    "What was written for a word."
+
+    tokens: np.ndarray  # (T,) ids
+    ended: bool  # by itself, instead of being cut off
+    likelihood: float  # under the model: the mean log-probability of its tokens
+
+
+def cut_words(
+    tokens: np.ndarray,  # (T,) what the row wrote
+    logp: np.ndarray,  # (T,) log-probability of each
+    finished: bool,  # whether the last word ended by itself
+    group: Group,
+    tokenizer,
+) -> list:  # of `WrittenWord`
+    """Cut what a row wrote into words. A word longer than its bound is cut there, and those after it are
+    missing."""
+    pieces = tokenizer.split(np.append(tokens, tokenizer.END))
+    logps = np.split(logp[tokens < tokenizer.n_bins], np.cumsum([len(p) for p in pieces]))
+    pieces = pieces[: len(group.words)]
+    words = []
+    for word, piece, piece_logp in zip(group.words, pieces, logps):
+        limit = bound(word, tokenizer.tokens_per_point)
+        ended = len(piece) < limit and (finished or piece is not pieces[-1])
+        likelihood = float(piece_logp.sum() / max(1, len(piece_logp)))
+        words.append(WrittenWord(piece[:limit], ended, likelihood))
+        if not ended:
+            break
+    return words
 
 
 # %% ../../nbs/writing/01_sample.ipynb #5be1c2a3
+class Rows:
+    "The rows of a batch that still write, R of them, and what all G groups have written."
+
+    def __init__(self, model: Transformer, groups: list, options: WritingOptions):
+        device = model.lm_head.weight.device
+        self.groups = groups
+        self.options = options
+        self.tokenizer = stroke_tokenizer(model.config.tokenizer)
+        self.steps = step_limit(model, groups, options)
+        self.step = 0  # tokens written so far, a row
+        # Of each row that still writes.
+        self.which = torch.arange(len(groups), device=device)  # (R,) which group it writes
+        prompts = np.stack([g.prompt for g in groups])
+        self.token = torch.from_numpy(prompts).to(device)  # (R, T) what the model reads next
+        counts = [len(g.words) for g in groups]
+        self.grammar = Grammar(self.tokenizer, max(counts), device)
+        self.state = self.grammar.start[torch.tensor(counts, device=device)]  # (R,)
+        streams = [sample_rng(*g.key).random(self.steps) for g in groups]
+        self.uniform = torch.from_numpy(np.stack(streams, 1)).to(device)  # (steps, R)
+        self.recent = []  # ((R, 1) tokens, (R, 1) their log-probabilities) of the steps since the last look
+        # Of each group.
+        bounds = group_bounds(groups, self.tokenizer.tokens_per_point)
+        self.bounds = torch.tensor(bounds, device=device)  # (G,) tokens
+        self.written = torch.full((len(groups), self.steps), self.tokenizer.END, device=device)
+        self.logp = torch.zeros(len(groups), self.steps, device=device)  # of what is written
+        self.finished = torch.zeros(len(groups), dtype=torch.bool, device=device)
+
+    def add(self, logits: torch.Tensor):  # (R, vocab)
+        "Choose the next token of each row."
+        logits = logits + self.grammar.mask[self.state]
+        self.token = choose_tokens(logits, self.uniform[self.step], self.options)[:, None]
+        self.state = self.grammar.after[self.state, self.token[:, 0]]
+        self.recent.append((self.token, logits.log_softmax(-1).gather(1, self.token)))
+        self.step += 1
+
+    def look(self) -> torch.Tensor:  # (K,) which of the R rows go on
+        "Put down what was written since the last look, and see which rows go on."
+        tokens, logp = zip(*self.recent)
+        begin = self.step - len(self.recent)
+        self.written[self.which, begin : self.step] = torch.cat(tokens, 1)
+        self.logp[self.which, begin : self.step] = torch.cat(logp, 1)
+        self.finished[self.which] = self.state == self.grammar.done
+        self.recent = []
+        return fill_holes(~self.finished[self.which] & (self.step < self.bounds[self.which]))
+
+    def keep(self, rows: torch.Tensor):  # (K,) of `look`
+        "Go on with these rows only."
+        self.which = self.which[rows]
+        self.token = self.token[rows]
+        self.state = self.state[rows]
+        self.uniform = self.uniform[:, rows]
+
+    def words(self) -> list:  # of lists of `WrittenWord`, a group
+        "What was written, cut into words."
+        found = zip(self.written.cpu().numpy(), self.logp.cpu().numpy(), self.finished.tolist(), self.groups)
+        return [cut_words(*row, self.tokenizer) for row in found]
+
+
+# %% ../../nbs/writing/01_sample.ipynb #ba003a85
 CHECK_EVERY = 16  # steps between looks at which rows have ended: on a GPU, looking means waiting for it
 
 
-def close_up(going: torch.Tensor) -> torch.Tensor:  # (K,) row numbers
-    "Rows (B,) that go on, in their places as far as possible; those from the end fill the holes."
+def fill_holes(going: torch.Tensor) -> torch.Tensor:  # (K,) row numbers
+    "Rows (R,) that go on, in their places as far as possible; those from the end fill the holes."
     count = int(going.sum())
     rows = torch.arange(count, device=going.device)
     rows[~going[:count]] = count + going[count:].nonzero()[:, 0]
     return rows
 
 
-def words_of(
-    tokens: np.ndarray, logp: np.ndarray, finished: bool, group: Group, tokenizer
-) -> list:  # of (tokens, whether the word ended by itself, mean log-probability of its tokens)
-    "Cut what a row wrote into words. A word longer than its bound is cut there, and those after it are missing."
-    pieces = tokenizer.split(np.append(tokens, tokenizer.END))
-    chances = np.split(logp[tokens < tokenizer.n_bins], np.cumsum([len(p) for p in pieces]))
-    pieces = pieces[: len(group.words)]
-    limits = [bound(w, tokenizer.tokens_per_point) for w in group.words]
-    out = [
-        (
-            p[:limit],
-            len(p) < limit and (finished or p is not pieces[-1]),
-            float(chance.sum() / max(1, len(chance))),
-        )
-        for p, chance, limit in zip(pieces, chances, limits)
-    ]
-    cut = [i for i, (_, ended, _) in enumerate(out) if not ended]
-    return out[: cut[0] + 1] if cut else out
-
-
-# %% ../../nbs/writing/01_sample.ipynb #ba003a85
 @torch.inference_mode()
 @one_thread()
 def decode(
     model: Transformer,
     groups: list,  # of `Group` with prompts of the same length
-    params: GenerationParams,
-) -> list:  # a group: what `words_of` says
+    options: WritingOptions,
+) -> list:  # of lists of `WrittenWord`, a group
     "Write groups of words in one batch. Raises `CursiveError` if the prompt leaves no room."
-    with model.in_hand(params.author), parametrize.cached():
-        tokenizer, device = stroke_tokenizer(model.config.tokenizer), model.lm_head.weight.device
-        counts, k = [len(g.words) for g in groups], tokenizer.tokens_per_point
-        grammar = Grammar(tokenizer, max(counts), device)
-        limits = torch.tensor([sum(bound(w, k) + 2 for w in g.words) for g in groups], device=device)
-        token = torch.from_numpy(np.stack([g.prompt for g in groups])).to(device)
-        steps = most_steps(model, groups, int(limits.max()), params)
-        uniform = torch.from_numpy(np.stack([sample_rng(*g.key).random(steps) for g in groups], 1)).to(device)
-        written = torch.full((len(groups), steps), tokenizer.END, device=device)
-        logp = torch.zeros(len(groups), steps, device=device)  # of what is written
-        finished = torch.zeros(len(groups), dtype=torch.bool, device=device)
-        rows = torch.arange(
-            len(groups), device=device
-        )  # which group each row of the batch writes; rows that end leave the batch
-        state, new, chances = grammar.start[torch.tensor(counts, device=device)], [], []
-        cache = Cache(model, encode_contexts(model, groups).to(device), token.shape[1] + steps)
-        for step in range(steps):
-            logits = model.advance(token, cache) + grammar.mask[state]
-            token = choose_tokens(logits, uniform[step], params)[:, None]
-            state = grammar.after[state, token[:, 0]]
-            new.append(token)
-            chances.append(logits.log_softmax(-1).gather(1, token))
-            if len(new) < CHECK_EVERY and step < steps - 1:
-                continue
-            written[rows, step + 1 - len(new) : step + 1] = torch.cat(new, 1)
-            logp[rows, step + 1 - len(new) : step + 1] = torch.cat(chances, 1)
-            finished[rows], new, chances = state == grammar.DONE, [], []
-            keep = close_up(~finished[rows] & (step + 1 < limits[rows]))
-            if not len(keep):
+    with in_hand(model, options.author), parametrize.cached():
+        rows = Rows(model, groups, options)
+        contexts = encode_contexts(model, groups).to(rows.token.device)
+        cache = KVCache(model, contexts, rows.token.shape[1] + rows.steps)
+        while rows.step < rows.steps:
+            for _ in range(min(CHECK_EVERY, rows.steps - rows.step)):
+                rows.add(advance(model, rows.token, cache))
+            going = rows.look()
+            if not len(going):
                 break
-            if len(keep) < len(rows):
-                rows, token, state, uniform = rows[keep], token[keep], state[keep], uniform[:, keep]
-                cache.keep(keep)
-        return [
-            words_of(t, chance, done, g, tokenizer)
-            for t, chance, done, g in zip(
-                written.cpu().numpy(), logp.cpu().numpy(), finished.tolist(), groups
-            )
-        ]
+            if len(going) < len(rows.which):
+                rows.keep(going)
+                cache.keep_rows(going)
+        return rows.words()
 
 
 # %% ../../nbs/writing/01_sample.ipynb #3a9a314f
-TRIES = 4  # for a word that runs away; the last one is greedy
-BATCH_ROWS = 64  # groups decoded together: more gains nothing on a CPU, and memory stays bounded
-CHUNK = 4 * BATCH_ROWS  # words handed on together: enough to put words of one length into a batch
-
-
-def style_word(model: Transformer, dataset: StrokeDataset | None, params: GenerationParams) -> Word | None:
-    "The word of a dataset that sets the style: bent as the test words are. None if the model needs none and none is asked for."
-    if params.warmup_sample_ix is None and model.config.start_token:
-        return None
-    if params.warmup_sample_ix is not None:
-        index = dataset.choose(params.warmup_sample_ix % len(dataset), dataset.config.num_words)[0]
-    else:  # one of the shorter half, to leave room for what is to be written
-        order = np.argsort(dataset.lengths, kind="stable")
-        index = order[sample_rng(params.seed, 2).integers((len(order) + 1) // 2)]
-    word = dataset.words[index]
-    return dataclasses.replace(word, points=Augmentation(fraction=dataset.config.downsample_mean)(word))
-
-
-def style_dataset(model: Transformer) -> StrokeDataset:
-    "Where style words come from if nobody says: the embedded bank."
-    words = load_bank("embedded").words
-    return StrokeDataset(
-        words, dataclasses.replace(model.config, max_seq_length=1050), len(words), False, "embedded"
-    )
-
-
-def make_group(
-    model: Transformer, words: list, key: tuple, style: Word | None, dataset: StrokeDataset, n_words: int
-) -> Group:
-    "What a row needs to write `words`: the context, and the tokens before."
-    c, tokenizer = model.config, stroke_tokenizer(model.config.tokenizer)
-    context = [style.text, *words] if style else list(words)
-    prompt = [np.array([tokenizer.END])] if c.start_token else []
-    if style:
-        prompt += [*prepare([style.points], tokenizer, c.start_token), np.array([tokenizer.WORD] * 2)]
-    needed = len(" ".join(context))
-    if needed > c.context_block_size:
-        room = c.context_block_size - (needed - len(" ".join(words)))
-        raise CursiveError(
-            f"'{' '.join(words)}' is longer than the {room} characters that the model can read here; shorten it or write fewer words at a time."
-        )
-    if not c.start_token:  # trained on a fixed number of words: fill up with others from the dataset
-        rng = sample_rng(*key, 1)
-        context += [
-            dataset.words[rng.integers(len(dataset.words))].text for _ in range(n_words - len(context))
-        ]
-    return Group(words, key, " ".join(context)[: c.context_block_size], np.concatenate(prompt))
-
-
-def reach(previous: np.ndarray, offsets: np.ndarray) -> np.ndarray:  # (N, 3) points
-    "The points of a word whose first offset comes from the last point of the word before it."
-    return offsets_to_strokes(offsets) + previous[-1] * [1, 1, 0]
-
-
-# %% ../../nbs/writing/01_sample.ipynb #929527df
 @dataclasses.dataclass
 class Drawn:
     "One drawing of a word."
@@ -301,65 +397,90 @@ class Drawn:
     likelihood: float  # under the model: the mean log-probability of its tokens
 
 
+def points_after(
+    previous: np.ndarray,  # (M, 3) points of the word before
+    offsets: np.ndarray,  # (N, 3) the first of them from its last point
+) -> np.ndarray:  # (N, 3)
+    "The points of a word that is reached from the one before it."
+    return offsets_to_strokes(offsets) + previous[-1] * [1, 1, 0]
+
+
+def points_of_words(
+    pieces: list,  # tokens of words that were written together
+    tokenizer,
+    previous: np.ndarray = LINE_START,  # (M, 3) points of what was written before
+) -> list:  # of (N, 3) arrays, a word, all in one frame; what was cut off before its first point is missing
+    "The points of some words, each reached from the one before."
+    words = []
+    for tokens in pieces:
+        offsets = tokenizer.decode(tokens)
+        if not len(offsets):
+            continue
+        offsets[-1, 2] = 0  # a word that was cut off would hang on to the next
+        previous = points_after(previous, offsets)
+        words.append(previous)
+    return words
+
+
+# %% ../../nbs/writing/01_sample.ipynb #92ebb92b
+BATCH_ROWS = 64  # groups decoded together: more gains nothing on a CPU, and memory stays bounded
+
+
+def draw_groups(
+    model: Transformer,
+    prompt: Prompt,
+    groups: list,  # of (indices of its words, `Group`)
+    options: WritingOptions,
+):  # yields a dict a batch, index: `Drawn`, or None for a word behind one that was cut off
+    "Draw groups, in batches of similar length: rows of one batch should end at about the same time."
+    groups = sorted(groups, key=lambda pair: sum(map(len, pair[1].words)))
+    for start in range(0, len(groups), BATCH_ROWS):
+        indices, batch = zip(*groups[start : start + BATCH_ROWS])
+        drawn = dict.fromkeys(i for group_indices in indices for i in group_indices)
+        for group_indices, words in zip(indices, decode(model, batch, options)):
+            before = prompt.style.points if prompt.style else LINE_START
+            inks = points_of_words([w.tokens for w in words], prompt.tokenizer, before)
+            for i, word, ink in zip(group_indices, words, inks):
+                drawn[i] = Drawn(ink - [ink[:, 0].min(), 0, 0], word.ended, word.likelihood)
+        yield drawn
+
+
+# %% ../../nbs/writing/01_sample.ipynb #929527df
+TRIES = 4  # for a word that runs away; the last one is greedy
+CHUNK = 4 * BATCH_ROWS  # words handed on together: enough to put words of one length into a batch
+
+
 def draw_words(
     model: Transformer,
     words: list,  # texts in the model's alphabet
-    params: GenerationParams,
+    options: WritingOptions | None = None,
     dataset: StrokeDataset | None = None,  # where style words come from
     salt: list | None = None,  # an integer a word, for other ink than the first time
-    places: list
-    | None = None,  # an integer a word, if it is not its place in `words` that the ink is to depend on
+    places: list | None = None,  # an integer a word, on which its ink depends; its place in `words` if None
     progress=None,  # called with the number of words done
     tries: int = TRIES,  # how often a word that runs away is written
 ):  # yields a `Drawn` a word, in order
-    """Draw words, some hundreds at a time, and hand them on. The ink of a group depends on the seed, its place and its salt alone.
-    Raises `CursiveError` for a word too long."""
-    tokenizer, size = stroke_tokenizer(model.config.tokenizer), params.n_at_a_time
-    salt, places = salt or [0] * len(words), places or range(len(words))
-    if dataset is None and not (model.config.start_token and params.warmup_sample_ix is None):
-        dataset = style_dataset(model)
-    style = style_word(model, dataset, params)
+    """Draw words, some hundreds at a time, and hand them on. The ink of a group depends on the seed, its
+    place and its salt alone. Raises `CursiveError` for a word too long."""
+    options = options or WritingOptions()
+    prompt = Prompt(model, options, dataset)
+    keys = [(options.seed, *key) for key in zip(places or range(len(words)), salt or [0] * len(words))]
+    size = options.n_at_a_time
     chunk = max(1, CHUNK // size) * size  # whole groups
     for begin in range(0, len(words), chunk):
-        end = min(begin + chunk, len(words))
-        pending = [list(range(i, min(i + size, end))) for i in range(begin, end, size)]
+        indices = range(begin, min(begin + chunk, len(words)))
+        pending = [indices[i : i + size] for i in range(0, len(indices), size)]
         drawn = {}
         for attempt in range(1, tries + 1):
             greedy = 1 < attempt == tries
-            how = dataclasses.replace(params, do_sample=False) if greedy else params
-            todo = [
-                (
-                    make_group(
-                        model,
-                        [words[i] for i in ixs],
-                        (params.seed, places[ixs[0]], salt[ixs[0]], attempt),
-                        style,
-                        dataset,
-                        params.n_words,
-                    ),
-                    ixs,
-                )
-                for ixs in pending
-            ]
-            todo.sort(
-                key=lambda g: sum(map(len, g[0].words))
-            )  # rows of one batch should end at about the same time
+            how = dataclasses.replace(options, do_sample=False) if greedy else options
+            groups = [(ix, prompt.group([words[i] for i in ix], (*keys[ix[0]], attempt))) for ix in pending]
+            left = sum(map(len, pending))
             pending = []
-            for start in range(0, len(todo), BATCH_ROWS):
-                groups, indices = zip(*todo[start : start + BATCH_ROWS])
-                for ixs, pieces in zip(indices, decode(model, groups, how)):
-                    place = style.points if style else LINE_START
-                    complete = [ended for _, ended, _ in pieces] + [False] * (len(ixs) - len(pieces))
-                    for i, (tokens, ended, likelihood) in zip(ixs, pieces):
-                        offsets = tokenizer.decode(tokens)
-                        if not len(offsets):
-                            break  # cut off before its first point
-                        offsets[-1, 2] = 0  # a word that was cut off would hang on to the next
-                        place = reach(place, offsets)
-                        drawn[i] = Drawn(place - [place[:, 0].min(), 0, 0], ended, likelihood)
-                    pending += [[i] for i, fine in zip(ixs, complete) if not fine]
+            for found in draw_groups(model, prompt, groups, how):
+                drawn |= {i: d for i, d in found.items() if d}
+                pending += [[i] for i, d in found.items() if not (d and d.ended)]
+                left -= len(found)
                 if progress:
-                    progress(end - len(pending) - sum(len(ixs) for _, ixs in todo[start + BATCH_ROWS :]))
-            if not pending:
-                break
-        yield from (drawn[i] for i in range(begin, end))
+                    progress(indices.stop - left - len(pending))
+        yield from (drawn[i] for i in indices)

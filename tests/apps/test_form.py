@@ -1,4 +1,5 @@
-"""The form: every field it shows comes from the config, what it says is what it means, and its face does what its mind knows. Passes under ipywidgets 7.7 and 8."""
+"""The form: every field it shows comes from the config, what it says is what it means, and its widgets show
+what it knows. Passes under ipywidgets 7.7 and 8."""
 
 import dataclasses
 import math
@@ -9,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cursivetransformer.apps.form import LEFT_OUT, ConfigForm, form_fields, form_view
-from cursivetransformer.config import PRESETS, Config, ConfigError, field_types, preset
+from cursivetransformer.apps.form import LEFT_OUT, ConfigForm, field_widget, form_fields, form_view, value_of
+from cursivetransformer.config import PRESETS, Config, ConfigError, WritingOptions, field_types, preset
 from cursivetransformer.flags import config_parser, parse_config
 
 FIELDS = [f for fields in form_fields().values() for f in fields]
@@ -27,19 +28,17 @@ def values_of(f):
         return st.integers(m["low"], m["high"])
     if float in types:
         return st.floats(m["low"], m["high"])
-    text = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1).filter(
-        lambda s: s.strip() == s and (type(None) not in types or s.lower() != "none")
-    )
-    return st.none() | text if type(None) in types else text
+    text = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1)
+    text = text.filter(lambda s: s.strip() == s)
+    if type(None) not in types:
+        return text
+    return st.none() | text.filter(lambda s: s.lower() != "none")
 
 
 def test_all_fields_but_a_few_are_there_in_their_groups():
-    shown = {f.name for f in FIELDS}
-    assert shown == {f.name for f in dataclasses.fields(Config) if f.metadata["group"] != "sizes"} - {
-        "preset",
-        "sample_only",
-        "wandb_api_key",
-    } and LEFT_OUT == ("preset", "sample_only", "wandb_api_key")
+    there = {f.name for f in dataclasses.fields(Config) if f.metadata["group"] != "sizes"}
+    assert {f.name for f in FIELDS} == there - {"preset", "sample_only", "wandb_api_key"}
+    assert LEFT_OUT == ("preset", "sample_only", "wandb_api_key")
     assert all(f.metadata["group"] == group for group, fields in form_fields().items() for f in fields)
 
 
@@ -63,11 +62,9 @@ def test_code_and_command_mean_the_form(data):
 def test_resuming_is_said_too():
     form = ConfigForm("debug", run_dir="runs/mine")
     form.set("resume", True)
-    assert (
-        form.config().resume
-        and "resume=True" in form.to_code()
-        and form.to_command().endswith("--run_dir=runs/mine --resume=true")
-    )
+    assert form.config().resume
+    assert "resume=True" in form.to_code()
+    assert form.to_command().endswith("--run-dir=runs/mine --resume=true")
 
 
 @pytest.mark.parametrize(
@@ -108,22 +105,16 @@ def test_a_preset_keeps_what_was_given_and_drops_what_was_typed():
     form = ConfigForm("debug", dataset_name="embedded")
     form.set("seed", 3)
     form.begin("paper")
-    assert (
-        form.config() == preset("paper", dataset_name="embedded")
-        and form.to_command() == "cursive train --preset=paper --dataset_name=embedded"
-    )
+    assert form.config() == preset("paper", dataset_name="embedded")
+    assert form.to_command() == "cursive train --preset=paper --dataset-name=embedded"
     with pytest.raises(ConfigError, match="papre"):
         form.begin("papre")
 
 
 def inputs(view):
-    return {
-        w.description: w
-        for page in view.children[2].children
-        for row in page.children
-        for w in row.children
-        if isinstance(w, ipywidgets.ValueWidget) and not isinstance(w, ipywidgets.HTML)
-    }
+    rows = [row for page in view.children[2].children for row in page.children]
+    widgets = [w for row in rows for w in row.children if not isinstance(w, ipywidgets.HTML)]
+    return {w.description: w for w in widgets if isinstance(w, ipywidgets.ValueWidget)}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -131,9 +122,9 @@ def test_the_view_shows_every_field_with_its_value_bounds_and_help(name):
     form = ConfigForm(name)
     view = form_view(form)
     shown = inputs(view)
-    assert list(shown) == [f.name for f in FIELDS] and [
-        view.children[2].get_title(i) for i in range(len(form_fields()))
-    ] == list(form_fields())
+    assert list(shown) == [f.name for f in FIELDS]
+    titles = [view.children[2].get_title(i) for i in range(len(form_fields()))]
+    assert titles == list(form_fields())
     for f in FIELDS:
         assert shown[f.name].value == ("" if form.values[f.name] is None else form.values[f.name])
         if f.metadata["low"] is not None:
@@ -141,32 +132,45 @@ def test_the_view_shows_every_field_with_its_value_bounds_and_help(name):
         if f.metadata["choices"]:
             assert tuple(shown[f.name].options) == f.metadata["choices"]
     page = " ".join(row.children[1].value for tab in view.children[2].children for row in tab.children)
-    assert "Transformer blocks" in page and "several joined by &#x27;+&#x27;" in page and "(1 to 64)" in page
+    assert "Transformer blocks" in page and "joined by &#x27;+&#x27;" in page and "(1 to 64)" in page
     assert form.config() == preset(name)  # showing it changes nothing
 
 
 def test_the_view_and_the_form_follow_each_other():
     form = ConfigForm("debug", dataset_name="embedded")
     view = form_view(form)
-    (chosen, code), wrong, _, pane = view.children[0].children, *view.children[1:]
+    top, wrong, _, pane = view.children
+    chosen, code = top.children
     shown = inputs(view)
-    shown["n_layer"].value, shown["wandb_entity"].value, shown["augment"].value = 5, "me", False
-    assert form.config() == preset(
-        "debug", dataset_name="embedded", n_layer=5, wandb_entity="me", augment=False
-    )
+    shown["n_layer"].value = 5
+    shown["wandb_entity"].value = "me"
+    shown["augment"].value = False
+    filled_in = preset("debug", dataset_name="embedded", n_layer=5, wandb_entity="me", augment=False)
+    assert form.config() == filled_in
     shown["wandb_entity"].value = ""
     assert form.config().wandb_entity is None
     assert pane.value == ""
     code.value = True
-    assert "n_layer=5" in pane.value and "--n_layer=5" in pane.value and "wandb_entity" not in pane.value
+    assert "n_layer=5" in pane.value and "--n-layer=5" in pane.value
+    assert "wandb_entity" not in pane.value and "wandb-entity" not in pane.value
     shown["run_dir"].value = "runs/<b>"
     assert "runs/&lt;b&gt;" in pane.value and "<b>" not in pane.value
     shown["n_embd"].value = 50
     assert "n_embd_context must equal n_embd" in wrong.value and pane.value == "" and code.disabled
     chosen.value = "paper"
-    assert (
-        wrong.value == ""
-        and shown["n_layer"].value == PRESETS["paper"]["n_layer"]
-        and shown["dataset_name"].value == "embedded"
-        and form.config() == preset("paper", dataset_name="embedded")
-    )
+    assert wrong.value == ""
+    assert shown["n_layer"].value == PRESETS["paper"]["n_layer"]
+    assert shown["dataset_name"].value == "embedded"
+    assert form.config() == preset("paper", dataset_name="embedded")
+
+
+@pytest.mark.parametrize("f", dataclasses.fields(WritingOptions), ids=lambda f: f.name)
+def test_every_option_of_writing_has_a_widget_too(f):
+    widget = field_widget(f, f.default, label="here")
+    assert widget.description == "here" and widget.value == ("" if f.default is None else f.default)
+    assert value_of(WritingOptions, f.name, widget.value) == f.default
+
+
+def test_a_field_that_does_not_exist_is_told():
+    with pytest.raises(ConfigError, match="Did you mean 'n_layer'"):
+        ConfigForm("debug").set("n_layers", 3)

@@ -23,17 +23,15 @@ from cursivetransformer.ink.tokens import (
 )
 
 BOTH = PolarTokenizer(), CartesianTokenizer()
-offsets = (
-    st.integers(1, 30)
-    .flatmap(
-        lambda n: st.tuples(
-            arrays(float, n, elements=st.floats(0, 0.9)),
-            arrays(float, n, elements=st.floats(-np.pi, np.pi)),
-            arrays(float, n, elements=st.sampled_from([0.0, 1.0])),
-        )
-    )
-    .map(np.column_stack)
-)
+
+
+@st.composite
+def offsets(draw):
+    n = draw(st.integers(1, 30))
+    radius = draw(arrays(float, n, elements=st.floats(0, 0.9)))
+    theta = draw(arrays(float, n, elements=st.floats(-np.pi, np.pi)))
+    pen_down = draw(arrays(float, n, elements=st.sampled_from([0.0, 1.0])))
+    return np.column_stack([radius, theta, pen_down])
 
 
 def fixture(shared):
@@ -53,22 +51,18 @@ def test_tokens_are_those_of_the_original(shared, case):
     ids = CharTokenizer().encode(case["text"]).tolist()
     assert ids + [0] * (50 - len(ids)) == case["context"]
     for word, points in zip(polar.split(tokens), case["decoded_points"], strict=True):
-        np.testing.assert_allclose(
-            offsets_to_strokes(polar.decode(word, centre=False)).round(6), points, atol=1.5e-6
-        )
+        decoded = offsets_to_strokes(polar.decode(word, centre=False))
+        np.testing.assert_allclose(decoded.round(6), points, atol=1.5e-6)
 
 
 def test_special_tokens_are_those_of_the_original(shared):
-    f = fixture(shared)
-    assert [
-        PolarTokenizer().vocab_size,
-        PolarTokenizer().PAD,
-        PolarTokenizer().END,
-        PolarTokenizer().WORD,
-    ] == [f[k] for k in ("vocab_size", "pad", "end", "word")]
+    theirs = fixture(shared)
+    polar = PolarTokenizer()
+    ours = {"vocab_size": polar.vocab_size, "pad": polar.PAD, "end": polar.END, "word": polar.WORD}
+    assert ours == {k: theirs[k] for k in ours}
 
 
-@given(offsets)
+@given(offsets())
 def test_polar_is_off_by_half_a_bin_at_most(o):
     polar = PolarTokenizer()
     back = polar.decode(polar.encode(o))
@@ -79,11 +73,11 @@ def test_polar_is_off_by_half_a_bin_at_most(o):
     np.testing.assert_array_equal(back[:, 2], o[:, 2])
 
 
-@given(offsets)
+@given(offsets())
 def test_cartesian_is_off_by_half_a_cell_at_most(o):
-    c = CartesianTokenizer()
-    back = c.decode(c.encode(o))
-    assert (np.abs(back[:, 0] - PolarTokenizer().decode(PolarTokenizer().encode(o))[:, 0]) == 0).all()
+    cartesian, polar = BOTH[1], BOTH[0]
+    back = cartesian.decode(cartesian.encode(o))
+    assert (np.abs(back[:, 0] - polar.decode(polar.encode(o))[:, 0]) == 0).all()
     turn = np.angle(np.exp(1j * (back[:, 1] - o[:, 1])))
     assert (np.abs(turn) <= np.sqrt(2) / (UNIT_CELLS - 1) * 1.1).all()
     np.testing.assert_array_equal(back[:, 2], o[:, 2])
@@ -98,15 +92,29 @@ def test_any_integers_decode(tokenizer, tokens, centre):
 
 
 @pytest.mark.parametrize("tokenizer", BOTH, ids=lambda t: t.name)
-@given(words=st.lists(offsets, min_size=1, max_size=4))
+@given(words=st.lists(offsets(), min_size=1, max_size=4))
 def test_words_come_apart_as_they_were_joined(tokenizer, words):
     tokens = [tokenizer.encode(w) for w in words]
-    stream = np.concatenate(
-        [[tokenizer.END], tokenizer.join(tokens), [tokenizer.END, tokenizer.PAD, tokenizer.PAD]]
-    )
+    END, PAD = tokenizer.END, tokenizer.PAD
+    stream = np.concatenate([[END], tokenizer.join(tokens), [END, PAD, PAD]])
     for a, b in zip(tokens, tokenizer.split(stream), strict=True):
         np.testing.assert_array_equal(a, b)
     assert stream.max() < tokenizer.vocab_size and len({tokenizer.PAD, tokenizer.END, tokenizer.WORD}) == 3
+
+
+@pytest.mark.parametrize("tokenizer", BOTH, ids=lambda t: t.name)
+@given(o=offsets())
+def test_step_tables_lead_to_the_decoded_points(tokenizer, o):
+    k = tokenizer.tokens_per_point
+    tokens = tokenizer.encode(o)
+    length, direction = tokenizer.step_tables()
+    assert not length[np.reshape(tokens, (-1, k))[:, :-1]].any() and not direction[tokens[k - 1 :: k]].any()
+    way = direction[tokens].reshape(-1, k, 2).sum(1)
+    way /= np.hypot(*way.T)[:, None]
+    points = (length[tokens[k - 1 :: k], None] * way).cumsum(0)
+    np.testing.assert_allclose(points, offsets_to_strokes(tokenizer.decode(tokens))[:, :2], atol=1e-9)
+    special = [tokenizer.PAD, tokenizer.END, tokenizer.WORD]
+    assert not length[special].any() and not direction[special].any()
 
 
 @pytest.mark.parametrize("tokenizer", BOTH, ids=lambda t: t.name)

@@ -34,7 +34,7 @@ def test_there_and_back(tiny, saved):
         header["loss"],
         header["format"],
         header["version"],
-    ) == ("5", "1.5", "cursivetransformer", "2")
+    ) == ("5", "1.5", "cursivetransformer", "3")
     assert all(torch.equal(a, b) for a, b in zip(tiny.state_dict().values(), again.state_dict().values()))
     assert torch.equal(load_checkpoint(saved, "cpu").lm_head.weight, tiny.lm_head.weight)
 
@@ -63,8 +63,8 @@ def test_foreign_newer_and_missing(saved, tmp_path):
     with pytest.raises(CheckpointError, match="something else"):
         load_model(tmp_path / "w.safetensors")
     weights, header = read_safetensors(saved)
-    save_file(weights, tmp_path / "n.safetensors", {**header, "version": "3"})
-    with pytest.raises(CheckpointError, match="version 3"):
+    save_file(weights, tmp_path / "n.safetensors", {**header, "version": "4"})
+    with pytest.raises(CheckpointError, match="version 4"):
         load_model(tmp_path / "n.safetensors")
 
     def signed(**changes):
@@ -125,7 +125,7 @@ def test_models_of_the_first_version_load(tmp_path):
 
 def test_runs_of_an_earlier_version_are_refused(tmp_path):
     torch.save({"format": "cursivetransformer", "version": 1}, tmp_path / "state.pt")
-    with pytest.raises(CheckpointError, match="earlier version.*--local_checkpoint_path .*last.safetensors"):
+    with pytest.raises(CheckpointError, match="earlier version.*--local-checkpoint-path .*last.safetensors"):
         load_state(tmp_path / "state.pt")
 
 
@@ -217,3 +217,26 @@ def test_a_failed_write_leaves_the_old_file(tiny, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="No space left"):
         save_model(tiny, path, 99)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_a_run_of_the_version_before_goes_on(tmp_path):
+    "Version 2 called the parameters of coverage otherwise."
+    from models import small_model
+
+    from cursivetransformer.model.coverage import OLD_NAMES
+    from cursivetransformer.model.lora import build_model
+
+    model = small_model()
+    path = save_state(tmp_path / "state.pt", model, torch.optim.AdamW(model.parameters()), 3, 2.5)
+    state = torch.load(path, weights_only=True)
+    old_of = {new: old for old, new in OLD_NAMES.items()}
+    weights = {}
+    for key, value in state["model"].items():
+        module, _, name = key.rpartition(".")
+        weights[f"{module}.{old_of[name]}" if module.endswith("coverage") else key] = value
+    assert weights.keys() != state["model"].keys()
+    torch.save({**state, "version": 2, "model": weights}, path)
+    again = build_model(model.config)
+    again.load_state_dict(load_state(path)["model"])
+    for key, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[key], value)

@@ -1,0 +1,64 @@
+import json
+
+import pytest
+from commands import Commands
+
+from cursivetransformer.apps.command_eval import check_eval, eval_parser
+from cursivetransformer.config import CursiveError
+from cursivetransformer.data.banks import load_bank
+from cursivetransformer.flags import parse_flags
+
+
+@pytest.fixture
+def command(capsys, monkeypatch, tmp_path):
+    return Commands(capsys, monkeypatch, tmp_path)
+
+
+GOOD = {
+    "metadata": {"author": "me", "asciiSequence": "l", "aspectRatio": 6},
+    "points": [[0.1, 0.4, 1], [0.1, 0.6, 1], [0.1, 0.6, 0]],
+}
+
+
+def test_data_reports_and_validates(command, tmp_path):
+    assert "158 different" in command("data", "embedded").stdout
+    (tmp_path / "b.json").write_text(json.dumps([GOOD, {"metadata": {}}]))
+    assert command("data", "b.json").returncode == 2
+    for flag in "--skip-bad", "--skip_bad":
+        done = command("data", "b.json", flag)
+        assert done.returncode == 0 and "skipped     1" in done.stdout
+
+
+def test_eval_is_deterministic_and_counts_everything(command):
+    first = command("eval", "--dataset", "embedded")
+    assert first.returncode == 0 and first.stdout == command("eval", "--dataset", "embedded").stdout
+    figures = dict(line.split() for line in first.stdout.splitlines())
+    assert set(figures) == {"words", "tokens", "points", "nats/token", "nats/point"}
+    assert float(figures["nats/point"]) == pytest.approx(
+        float(figures["nats/token"]) * int(figures["tokens"]) / int(figures["points"]), rel=1e-3
+    )
+    assert int(figures["words"]) == len(load_bank("embedded").words)
+
+
+@pytest.mark.parametrize(
+    "flags, says",
+    [
+        (["--words", "3"], "belong to --legibility"),
+        (["--sentences", "s.txt"], "belong to --legibility"),
+        (["--seed", "0"], "belong to --legibility"),
+        (["--legibility", "--words", "0"], "--words must be at least 1"),
+        (["--legibility", "--seed", "-1"], "--seed must not be negative"),
+        (["--num_words", "0"], "--num-words must be at least 1"),
+    ],
+)
+def test_flags_that_do_not_go_together(flags, says):
+    args = parse_flags(eval_parser("cursive eval"), ["--dataset", "embedded", *flags])
+    with pytest.raises(CursiveError, match=says):
+        check_eval(args)
+
+
+def test_sentences_that_are_not_there(command, tmp_path):
+    (tmp_path / "empty.txt").write_text("\n \n")
+    legibility = ["eval", "--dataset", "embedded", "--legibility", "--sentences"]
+    assert "no sentence in empty.txt" in command(*legibility, "empty.txt").stderr
+    assert "Cannot read none.txt" in command(*legibility, "none.txt").stderr

@@ -1,0 +1,54 @@
+"""Strokes are aligned with the letters that they draw, by the best of all paths."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cursivetransformer.config import CursiveError, WritingOptions
+from cursivetransformer.ink.points import Word
+from cursivetransformer.writing.align import align_strokes, monotonic_path, pointers
+from cursivetransformer.writing.capture import Trace, trace_ink, trace_words
+
+
+@given(st.integers(0, 2**31 - 1), st.integers(1, 4), st.integers(0, 4))
+def test_the_path_is_the_best_of_all_paths(seed, count, more):
+    n = count + more
+    weights = np.random.default_rng(seed).random((n, count))
+
+    def value(path):
+        return np.log(np.maximum(weights[np.arange(n), path], 0.01)).sum()
+
+    ways = []
+    for cuts in itertools.combinations(range(1, n), count - 1):
+        ways.append(np.repeat(np.arange(count), np.diff([0, *cuts, n])))
+    path = monotonic_path(weights)
+    assert any(np.array_equal(path, w) for w in ways)
+    assert value(path) == pytest.approx(max(map(value, ways)))
+
+
+def test_ink_is_aligned_with_its_letters(default):
+    traces = trace_words(default, ["anger", "brought", "many"], WritingOptions(seed=1), ("cross",))
+    heads = pointers(traces)
+    assert (2, 0) in heads and all(layer >= 2 for layer, _ in heads)
+    for t in traces:
+        found = align_strokes(t, heads)
+        assert (np.diff(found.path) >= 0).all()
+        assert set(found.path) == set(range(len(t.text)))
+        assert len(found.path) == len(t.ink)
+        assert found.coverage.shape == (len(t.text),)
+        assert 0.3 < found.coverage.min() <= found.coverage.max() <= 1
+
+
+def test_ink_shorter_than_its_text_cannot_be_aligned(default):
+    (trace,) = trace_words(default, ["anger"], WritingOptions(seed=1), ("cross",))
+    short = Trace("anger", trace.tokens[:7], trace.tokenizer, trace.cross_attention[:, :, :7])
+    with pytest.raises(CursiveError, match="3 points cannot go through 5"):
+        align_strokes(short, [(2, 0)])
+
+
+def test_a_dot_belongs_to_its_only_letter(default):
+    (trace,) = trace_ink(default, [Word(".", np.array([[0, -0.01, 1], [0.01, 0, 1], [0.01, 0, 0]]))])
+    assert align_strokes(trace).path.tolist() == [0] * 3
