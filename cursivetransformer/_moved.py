@@ -4,6 +4,7 @@ names the new place."""
 import sys
 import warnings
 from importlib import import_module
+from importlib.machinery import PathFinder
 from importlib.util import spec_from_loader
 
 # Where the names of the modules of version 0.1 are now, in the order in which they are looked for.
@@ -20,7 +21,7 @@ MODULES = {
     "form": "apps.form",
     "ink": "ink.points",
     "live": "apps.live",
-    "model": "model.transformer model.cpu model.decode model.lora",
+    "model": "model.transformer model.positions model.coverage model.cpu model.decode model.lora",
     "reader": "writing.reader",
     "reader_train": "training.train_reader",
     "render": "ink.curves ink.pictures ink.motion ink.plotters data.banks writing.page",
@@ -36,13 +37,85 @@ MODULES = {
 PACKAGES = ("data", "ink", "model")
 # Modules that are still there, and where names that left them are now.
 STAYED = {
-    "cli": "flags",
+    "cli": "apps.command_write apps.command_train apps.command_eval apps.command_collect apps.command_bench "
+    "flags",
     "config": "flags apps.original",
 }
-# Old name: its place and name today, where the name is another.
-RENAMED = {}
-# Old name: why nothing of the kind is left.
-GONE = {}
+# Names that are others now: the old one, and where today's is.
+RENAMED = {
+    "attention.Call": "writing.capture.CapturedCall",
+    "attention.Captured": "writing.capture.AttentionCapture",
+    "attention.LETTERS": "study.attention.LETTER_COLORS",
+    "attention.TONE": "study.attention.GREY",
+    "attention.alone": "study.interventions.inks_of",
+    "attention.changed": "study.interventions.change_attention",
+    "attention.chosen": "study.interventions.head_mask",
+    "attention.colour": "study.attention.letter_color",
+    "attention.heat": "study.attention.draw_cross_attention",
+    "attention.pooled": "study.attention.pool_attention",
+    "attention.runs": "study.attention.one_letter_stretches",
+    "attention.square": "study.attention.draw_self_attention",
+    "attention.traced_places": "study.interventions.places_when_retraced",
+    "batches.Flat": "data.batches.PackedWords",
+    "cli.BENCHES": "apps.command_bench.MEASURED",
+    "cli.params_of": "apps.command_write.options_of",
+    "clone.REMEMBERED": "training.clone.REHEARSED",
+    "clone.hand_of": "training.clone.words_of_hand",
+    "clone.remember": "training.clone.rehearsal_words",
+    "collect.PACKAGE": "config.PACKAGE",
+    "ink.rerecord": "ink.points.snap_to_pixels",
+    "ink.steps": "ink.points.drawn_steps",
+    "model.Cache": "model.decode.KVCache",
+    "model.CausalAttention": "model.cpu.BlockedCausalAttention",
+    "model.FEATURES": "model.coverage.CONV_CHANNELS",
+    "model.HEADS": "model.cpu.HEAD_BLOCK",
+    "model.Hands": "model.lora.LoRA",
+    "model.Letters": "model.transformer.CTCHead",
+    "model.PenPlace": "model.positions.PenPosition",
+    "model.QUERIES": "model.cpu.QUERY_BLOCK",
+    "model.REACH": "model.coverage.CONV_REACH",
+    "model.TOKENS": "model.cpu.MLP_TOKENS",
+    "model.WAVES_X": "model.positions.WAVELENGTHS_X",
+    "model.WAVES_Y": "model.positions.WAVELENGTHS_Y",
+    "model.piecewise": "model.cpu.fits",
+    "model.ready": "model.decode.as_function",
+    "model.turning": "model.decode.joint_rotation",
+    "reader.align": "writing.reader.align_texts",
+    "reader.kind_of": "writing.reader.kind_of_character",
+    "reader_train.Lessons": "training.train_reader.ReaderBatches",
+    "render.PAGE": "ink.pictures.A4_HEIGHT",
+    "render.SIDE": "ink.pictures.LONGEST_SIDE",
+    "render.pen_style": "ink.curves.pen_attributes",
+    "render.svg_around": "ink.curves.stream_svg",
+    "sample.FEW": "writing.spelling.MANY_WRONG",
+    "sample.MENDED": "writing.spelling.LEAST_SHARE_MENDED",
+    "sample.REDRAWN": "writing.spelling.DRAWINGS_A_TRY",
+    "sample.close_up": "writing.sample.fill_holes",
+    "sample.reach": "writing.sample.points_after",
+    "sample.words_of": "writing.sample.cut_words",
+    "tracking.Line": "training.tracking.JobQueue",
+    "widgets.NO_STYLE": "apps.panel.NOTHING",
+}
+# Names of which nothing is left that could be called in the same way, and what does the work now.
+GONE = {
+    "attention.TICKS": "it is a part of study.attention.STYLE",
+    "attention.toned": "study.attention.readable_on_any_page() decorates too",
+    "batches.Samples": "data.batches.make_samples makes them",
+    "batches.spans": "data.batches.Spans has it",
+    "bench.plain_attention": "model.transformer is the plain way",
+    "cli.legibility_command": "apps.command_eval has all of cursive eval",
+    "cli.parse": "each command has a parser of its own in apps.command_write and those after it",
+    "cli.write_lines_command": "apps.command_write.write_in_bulk takes options beside the arguments",
+    "cli.writer": "apps.command_write.line_writer takes options",
+    "model.ManyHands": "functions of model.lora do its work, on any Transformer",
+    "model.advance_block": "model.decode.advance goes through all blocks",
+    "model.attend": "model.transformer has attention in its plain form, model.cpu in its fast one",
+    "model.watched": "model.transformer.attention_weights asks the watchers",
+    "sample.make_group": "writing.sample.Prompt makes groups",
+    "sample.most_steps": "writing.sample.step_limit finds the limit by itself",
+    "widgets.SCRIPT": "it is a file, apps/page.js",
+    "widgets.make_controls": "apps.panel has make_buttons and make_fields",
+}
 PACKAGE = __package__
 
 
@@ -73,7 +146,7 @@ def names_of(old: str):
             return all_names(old)
         if f"{old}.{name}" in GONE:
             raise AttributeError(f"{PACKAGE}.{old}.{name} is no more: {GONE[f'{old}.{name}']}")
-        found = None if name.startswith("__") else place_of(old, name)
+        found = None if name.startswith("_") else place_of(old, name)
         if found is None:
             raise AttributeError(f"module '{PACKAGE}.{old}' has no attribute '{name}'")
         module, today = found
@@ -103,7 +176,27 @@ class OldModules:
         module.__getattr__ = names_of(module.__name__.rpartition(".")[2])
 
 
+class ModulesThatStayed:
+    "Loads them as usual, and lets them find the names that left."
+
+    @staticmethod
+    def find_spec(fullname, path=None, target=None):
+        package, _, name = fullname.rpartition(".")
+        spec = PathFinder.find_spec(fullname, path) if package == PACKAGE and name in STAYED else None
+        if spec is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def execute_and_remember(module):
+            execute(module)
+            module.__getattr__ = names_of(name)
+
+        spec.loader.exec_module = execute_and_remember
+        return spec
+
+
 def install():
-    "Have Python ask here for modules that it does not find."
+    "Have Python ask here first for the modules that stayed, and last for those that it does not find."
     if OldModules not in sys.meta_path:
+        sys.meta_path.insert(0, ModulesThatStayed)
         sys.meta_path.append(OldModules)

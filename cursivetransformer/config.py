@@ -200,21 +200,18 @@ def check_names(name: str, value: tuple):
 
 def check_bounds(name: str, value: float, facts: dict):
     "Raise `ConfigError` for a number out of bounds, or for one that is not finite where bounds are set."
-    low, high, above = facts["low"], facts["high"], facts["above"]
-    if low is None and high is None and above is None:
-        return
-    fits = (
-        math.isfinite(value)
-        and (low is None or value >= low)
-        and (high is None or value <= high)
-        and (above is None or value > above)
-    )
-    if fits:
+    low = facts["low"]
+    high = facts["high"]
+    above = facts["above"]
+    bounds = {"at least": low, "above": above, "at most": high}
+    bounds = {words: bound for words, bound in bounds.items() if bound is not None}
+    too_low = (low is not None and value < low) or (above is not None and value <= above)
+    too_high = high is not None and value > high
+    if not bounds or (math.isfinite(value) and not too_low and not too_high):
         return
     if low is not None and high is not None:
         raise ConfigError(f"{name} lies between {low} and {high}, and {value!r} does not.")
-    bounds = {"at least": low, "above": above, "at most": high}
-    said = " and ".join(f"{word} {bound}" for word, bound in bounds.items() if bound is not None)
+    said = " and ".join(f"{words} {bound}" for words, bound in bounds.items())
     raise ConfigError(f"{name} must be {said}, and {value!r} is not.")
 
 
@@ -232,21 +229,27 @@ def checked(table: type, values: dict) -> dict:
 
 
 # %% ../nbs/00_config.ipynb #d14d7d9e
-def takes(table: type, *groups: str):
+def takes(
+    table: type,  # a dataclass of knobs
+    *names: str,  # of groups, or of single fields; without any, all are meant
+    defaults: dict | None = None,  # field: what it is for this function where that is not the table's default
+):
     """A decorator of functions whose last parameter is `**options`: their signature shows the fields of a
     table, of some of its groups or of all."""
+    fields = [f for f in dataclasses.fields(table) if not names or {f.name, f.metadata["group"]} & set(names)]
+    usual = {f.name: f.default for f in fields} | (defaults or {})
 
     def decorate(function):
-        shown = [
-            inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
-            for f in dataclasses.fields(table)
-            if not groups or f.metadata["group"] in groups
-        ]
         signature = inspect.signature(function)
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        names = {p.name for p in own}
-        parameters = [*own, *(p for p in shown if p.name not in names)]
-        function.__signature__ = signature.replace(parameters=parameters)
+        taken = {p.name for p in own}
+        kind = inspect.Parameter.KEYWORD_ONLY
+        shown = [
+            inspect.Parameter(f.name, kind, default=usual[f.name], annotation=f.type)
+            for f in fields
+            if f.name not in taken
+        ]
+        function.__signature__ = signature.replace(parameters=[*own, *shown])
         return function
 
     return decorate

@@ -42,7 +42,7 @@ def step_by_step(model, idx, context, prefill: int = 4) -> torch.Tensor:  # as `
 
 def is_clean(model) -> bool:
     "Whether nothing is left of any context."
-    if "advance" in vars(model):
-        return False
-    hooks = (m._forward_hooks or m._forward_pre_hooks or getattr(m, "watchers", ()) for m in model.modules())
-    return not any(hooks)
+    for module in model.modules():
+        if module._forward_hooks or module._forward_pre_hooks or getattr(module, "watchers", ()):
+            return False
+    return True

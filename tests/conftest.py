@@ -94,3 +94,21 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=path, headless=True, args=flags)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def wandb_server():
+    "A W&B server on this machine; see `wandb_server.py`."
+    from wandb_server import Server
+
+    with Server() as server:
+        yield server
+        assert not server.errors and not server.unknown, (server.errors, server.unknown)
+
+
+@pytest.fixture
+def wandb_client(wandb_server, tmp_path):
+    "The environment of a process that has a key for that server, and a home and caches of its own."
+    from wandb_cases import environment
+
+    return environment(wandb_server, tmp_path)

@@ -1,6 +1,8 @@
-"""A W&B server on this machine, as much of it as our use of the real client asks for: runs, history, files, artifacts, sweeps, and faults on demand.
+"""A W&B server on this machine, as much of it as our use of the real client asks for: runs, history, files,
+artifacts, sweeps, and faults on demand.
 
-The client talks GraphQL (each query by its operation's name) and plain HTTP for files. An answer may hold more fields than were asked for; the client takes what it needs."""
+The client talks GraphQL (each query by its operation's name) and plain HTTP for files. An answer may hold
+more fields than were asked for; the client takes what it needs."""
 
 import base64
 import hashlib
@@ -24,16 +26,25 @@ def edges(nodes):
 
 
 class Server(ThreadingHTTPServer):
-    "`with Server() as s:` serves at `s.url`. What arrived lies in `runs`, `artifacts`, `files` and `seen`; `faults` says what goes wrong."
+    """`with Server() as s:` serves at `s.url`. What arrived lies in `runs`, `artifacts`, `files` and `seen`;
+    `faults` says what goes wrong."""
 
     daemon_threads = True
 
     def __init__(self, port=0):
         super().__init__(("127.0.0.1", port), Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.runs, self.artifacts, self.files, self.seen, self.sweeps = {}, [], {}, [], {}
-        self.faults = {}  # down: refuse all; corrupt, cut, hang: so many downloads of artifacts; forbidden, unknown_key: True
-        self.ids, self.errors, self.unknown = itertools.count(1), [], []
+        self.runs = {}  # (entity, project, name): what is known of it
+        self.artifacts = []
+        self.files = {}
+        self.seen = []  # (method, path, body, authorization) of each request
+        self.sweeps = {}
+        # down, forbidden, unknown_key: True, for all that is asked; corrupt, cut, hang: so many downloads
+        self.faults = {}
+        self.released = threading.Event()  # until then, downloads that hang do
+        self.ids = itertools.count(1)
+        self.errors = []
+        self.unknown = []  # queries
         self.lock = threading.RLock()
 
     def __enter__(self):
@@ -178,7 +189,7 @@ class Server(ThreadingHTTPServer):
         ]
 
     def commit(self, a):
-        "Give an artifact its version, its aliases and its manifest's entries, as the server does when all is there."
+        "Give an artifact its version, its aliases and its manifest's entries, when all is there."
         manifest = json.loads(self.files[a["manifest"]])
         a.update(
             state="COMMITTED",
@@ -367,7 +378,8 @@ class Server(ThreadingHTTPServer):
         }
 
     def RunSampledHistory(self, v):
-        run, keys = self.run(v["entity"], v["project"], v["name"]), json.loads(v["specs"][0])["keys"]
+        run = self.run(v["entity"], v["project"], v["name"])
+        keys = json.loads(v["specs"][0])["keys"]
         return {
             "project": {
                 "run": {
@@ -535,7 +547,7 @@ class Handler(BaseHTTPRequestHandler):
             if fault:
                 faults[fault] -= 1
             if fault == "hang":
-                return threading.Event().wait(faults["seconds"])
+                return s.released.wait(60)
             return self.answer(
                 bytes([data[0] ^ 1]) + data[1:] if fault == "corrupt" else data, cut=fault == "cut"
             )

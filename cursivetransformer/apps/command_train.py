@@ -29,8 +29,8 @@ def train_command(args: argparse.Namespace) -> int:
     # Of several processes that train together, one speaks.
     if os.environ.get("RANK", "0") == "0":
         best = min(row["test_loss"] for row in run.metrics if "test_loss" in row)
-        print(f"{run.folder}: test loss {best:.4f} nats/token at best.", end=" ")
-        print(f"Write with: cursive write TEXT --checkpoint {run.folder} -o out.svg")
+        how = f"cursive write TEXT --checkpoint {run.folder} -o out.svg"
+        print(f"{run.folder}: test loss {best:.4f} nats/token at best. Write with: {how}")
     return 0
 
 
@@ -59,8 +59,9 @@ def clone_command(args: argparse.Namespace) -> int:
         again = f"cursive clone {args.bank} {author} --run-dir {clone.folder} --resume"
         print(f"Stopped; everything is saved. Go on with: {again}")
         return 130
-    print(f"It stands in {clone.folder}, and {clone.folder / 'hand.png'} shows it.", end=" ")
-    print(f"Write with: cursive write TEXT --checkpoint {clone.folder} {author} -o out.svg")
+    where = f"It stands in {clone.folder}, and {clone.folder / 'hand.png'} shows it."
+    how = f"cursive write TEXT --checkpoint {clone.folder} {author} -o out.svg"
+    print(f"{where} Write with: {how}")
     return 0
 
 
@@ -80,6 +81,6 @@ def train_reader_command(args: argparse.Namespace) -> int:
     if not run.finished:
         return 130
     wrong = run.metrics[-1]["character_error"]
-    print(f"{run.folder}: {wrong:.2%} of the held-out words' characters are read wrong.", end=" ")
-    print(f"The reader is {run.folder / 'reader.safetensors'}")
+    score = f"{wrong:.2%} of the held-out words' characters are read wrong."
+    print(f"{run.folder}: {score} The reader is {run.folder / 'reader.safetensors'}")
     return 0

@@ -192,7 +192,8 @@ class WritingDesk(Desk):
 
     @takes(WritingOptions)
     def adjust(self, size: float | None = None, **options):
-        "Change how to write: what shows at once, and what shows in the next words. Raises `CursiveError`."
+        """Change how to write. Slant, size and length of line show at once, the rest in the next words.
+        Raises `CursiveError`."""
         adjust_options(self, self.size if size is None else size, with_changes(self.params, options))
 
     def write(self, text: str):
@@ -249,8 +250,7 @@ def enlarged(word: Word, size: float) -> Word:
 
 
 def adjust_options(desk: WritingDesk, size: float, options: WritingOptions):
-    """Take another size and other options. Slant, size and length of line show at once, the rest in the next
-    words. Raises `CursiveError`."""
+    "Take another size and other options. Raises `CursiveError`."
     if not 0.1 <= size <= 10:
         raise CursiveError(f"The size lies between 0.1 and 10, and {size} does not.")
     before = desk.params

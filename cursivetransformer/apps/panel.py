@@ -115,6 +115,7 @@ def attempt(desk: WritingDesk, task, *args):
 
 
 # %% ../../nbs/apps/06_panel.ipynb #2c6b3f11
+# Options of writing that have a knob, two in a row; and the desk's size.
 SHOWN = ("temperature", "seed", "size", "width", "slant", "warmup_sample_ix", "author")
 NOTHING = -1  # stands for None among choices, where None would mean that nothing is chosen
 
@@ -195,11 +196,14 @@ def knob_widget(option: str, look: Look, value):
     elif look.low is None:
         widget = field_widget(field_of(WritingOptions, option), value, label, label_width=90)
     else:
-        shown = 0.0 if value is None else look.unit * value
+        shown = 0.0 if value is None else value * look.unit
+        # What is set can be more than what one would choose.
         looks.update(value=shown, min=min(look.low, shown), max=max(look.high, shown))
         if look.step:
             looks.update(step=look.step, readout_format=look.readout, continuous_update=False)
-        widget = (W.FloatSlider if look.step else W.BoundedFloatText)(**looks)
+            widget = W.FloatSlider(**looks)
+        else:
+            widget = W.BoundedFloatText(**looks)
     widget.layout.width = "340px" if look.step else "220px"
     widget.layout.margin = MARGIN
     set_tooltip(widget, look.help or field_of(WritingOptions, option).metadata["help"])
@@ -293,22 +297,22 @@ def make_fields(text: str) -> dict:  # name: widget
     "All there is to type and to read."
     import ipywidgets as W
 
-    def field(kind, label: str, width: str, **more):
-        return kind(description=label, style=STYLE, layout=W.Layout(width=width, margin=MARGIN), **more)
+    def looks(label: str, width: str) -> dict:
+        return dict(description=label, style=STYLE, layout=W.Layout(width=width, margin=MARGIN))
 
-    kinds = [(f"{kind}, {form.about}", kind) for kind, form in FORMATS.items()]
-    numbers = dict(placeholder="click them, or type 2, 4", continuous_update=False)
-    models = "a file, a run's folder, or wandb:ENTITY/PROJECT/RUN"
     across = W.Layout(width="100%", height="76px", margin="2px 0")
+    words = dict(placeholder="click them, or type 2, 4", continuous_update=False)
+    kinds = [(f"{kind}, {form.about}", kind) for kind, form in FORMATS.items()]
+    models = "a file, a run's folder, or wandb:ENTITY/PROJECT/RUN"
     return dict(
         text=W.Textarea(value=text, placeholder="What shall be written?", layout=across),
         progress=W.IntProgress(layout=W.Layout(width="200px", visibility="hidden")),
         status=W.HTML(layout=W.Layout(margin="2px 0")),
-        words=field(W.Text, "words", "340px", **numbers),
-        kind=field(W.Dropdown, "save as", "340px", options=kinds),
-        name=field(W.Text, "named", "220px", value="page"),
+        words=W.Text(**words, **looks("words", "340px")),
+        kind=W.Dropdown(options=kinds, **looks("save as", "340px")),
+        name=W.Text(value="page", **looks("named", "220px")),
         link=W.HTML(),
-        checkpoint=field(W.Text, "model", "572px", placeholder=models),
+        checkpoint=W.Text(placeholder=models, **looks("model", "572px")),
     )
 
 

@@ -136,7 +136,7 @@ class Instances(NamedTuple):
     "The words of some samples, sample by sample in the order of writing; (I,) each."
 
     sample: torch.Tensor  # which sample it is in
-    slot: torch.Tensor  # its place in the sample, from 0
+    position: torch.Tensor  # its place in the sample, from 0
     word: torch.Tensor  # which word it is
 
     def where(self, keep: torch.Tensor):  # (I,) whether each stays
@@ -150,12 +150,12 @@ def choose_instances(
     counts: torch.Tensor,  # (N,) words a sample
 ) -> Instances:
     "The words of some samples."
-    slots = torch.arange(dataset.config.num_words, device=seeds.device)
-    u = uniform(seeds[:, None], CHOOSE + slots)
+    positions = torch.arange(dataset.config.num_words, device=seeds.device)
+    u = uniform(seeds[:, None], CHOOSE + positions)
     chosen = choose_words(u, words.author_first, words.author_size)
-    wanted = slots < counts[:, None]
-    sample, slot = wanted.nonzero(as_tuple=True)
-    return Instances(sample, slot, chosen[wanted])
+    wanted = positions < counts[:, None]
+    sample, position = wanted.nonzero(as_tuple=True)
+    return Instances(sample, position, chosen[wanted])
 
 
 # %% ../../nbs/data/04_batches.ipynb #373921d8
@@ -217,15 +217,16 @@ def thin_out(
     kept = (drawn * (1 - fraction[instance])).long().clamp_min(2)
     kept = torch.where(drawn > 0, kept, 0)
     # Of each point that stays:
-    of, place, _ = Spans.in_a_row(kept + words.pen_up[stroke]).elements()
-    drawn = drawn[of]
-    kept = kept[of]
+    which, place, _ = Spans.in_a_row(kept + words.pen_up[stroke]).elements()
+    drawn = drawn[which]
+    kept = kept[which]
     pen_down = place < kept
     inner = (place > 0) & (place < kept - 1)
     step = (drawn - 1).double() / (kept - 1).clamp_min(1)
-    last = drawn - pen_down.long()  # of those drawn, or the pen-up point behind it
-    place_before = torch.where(inner | (place == 0), (place * step).long(), last)
-    return Points(instance[of], words.points.first[stroke[of]] + place_before, pen_down, inner)
+    # Its place in the whole stroke; behind the inner points come the last one drawn and the pen-up point.
+    last = drawn - pen_down.long()
+    place = torch.where(inner | (place == 0), (place * step).long(), last)
+    return Points(instance[which], words.points.first[stroke[which]] + place, pen_down, inner)
 
 
 # %% ../../nbs/data/04_batches.ipynb #93592921
@@ -261,7 +262,7 @@ def steps_between(
     x: torch.Tensor,  # (P,)
     y: torch.Tensor,  # (P,)
     points: torch.Tensor,  # (I,) how many points each instance has
-    slot: torch.Tensor,  # (I,) its place in its sample
+    position: torch.Tensor,  # (I,) its place in its sample
     start: bool,  # whether a sample's first step comes from the writing line
 ) -> tuple:  # dx, dy: (P,) each
     "The step to each point from the one before, and to a word from the word before."
@@ -272,26 +273,28 @@ def steps_between(
     def edge(how: str):  # (I,) the smallest or largest x of each instance
         return x.new_zeros(len(points)).scatter_reduce(0, instance, x, how, include_self=False)
 
+    # A word is reached from the right edge of the one before; it begins `indent` behind its own left edge.
     indent = x[first] - edge("amin")
     to_right_edge = edge("amax") - x[last]
     dx = x.diff(prepend=x[:1])
     dy = y.diff(prepend=y[:1])
-    dx[first] = torch.where(slot > 0, to_right_edge.roll(1) + indent, indent * start)
-    dy[first] = torch.where(slot > 0, y[first] - y[last].roll(1), y[first] * start)
+    dx[first] = torch.where(position > 0, to_right_edge.roll(1) + indent, indent * start)
+    dy[first] = torch.where(position > 0, y[first] - y[last].roll(1), y[first] * start)
     return dx, dy
 
 
 def fitting(
     lengths: torch.Tensor,  # (I,) tokens, or characters, of each instance
-    slot: torch.Tensor,  # (I,) its place in its sample
+    position: torch.Tensor,  # (I,) its place in its sample
     gap: int,  # how many come between words
     most: int,  # how many a sample may have
 ) -> torch.Tensor:  # (I,) whether the sample up to and with this word is short enough
     "Which words fit; the first one always does."
     so_far = lengths.cumsum(0)
-    is_first = slot == 0
+    is_first = position == 0
+    # For each instance, the lengths of all words of earlier samples.
     earlier_samples = (so_far - lengths)[is_first][is_first.cumsum(0) - 1]
-    return is_first | (so_far - earlier_samples + gap * slot <= most)
+    return is_first | (so_far - earlier_samples + gap * position <= most)
 
 
 # %% ../../nbs/data/04_batches.ipynb #cdfdfe40
@@ -304,11 +307,14 @@ def lay_out_tokens(
     start: bool,  # whether the model has a start token
 ) -> tuple:  # (all tokens, `Spans` of each sample's x)
     "Put tokens in a row, with two WORD between words and an END around a sample."
+    # Of each word: its own tokens, and the WORD tokens in front.
     own = points * tokenizer.tokens_per_point
-    gap = GAP * (instances.slot > 0)
+    gap = GAP * (instances.position > 0)
+    # Of each sample: its tokens without those that are put around it.
     inside = torch.zeros(n, dtype=torch.long, device=points.device)
     inside = inside.index_add(0, instances.sample, own + gap)
     first = before(inside + 2)
+    # All is WORD but what is written over it.
     row = torch.full((int((inside + 2).sum()),), tokenizer.WORD, device=points.device)
     word_first = before(own + gap) + 2 * instances.sample + start + gap
     row[Spans(word_first, own).elements().element] = tokens.flatten()
@@ -329,12 +335,12 @@ def lay_out_texts(
     n: int,  # how many samples
 ) -> tuple:  # (N, max_length) ids, (N,) how many of them are text
     "The characters of each sample, with a space between words."
-    sample, slot, word = instances
-    later = slot > 0
+    sample, position, word = instances
+    later = position > 0
     spelling = words.spelling[word]
     spaced = spelling.length + later  # characters of each word, and the space in front
     in_row = before(spaced)
-    first = in_row - in_row[slot == 0][sample] + later  # where in its sample each word begins
+    first = in_row - in_row[position == 0][sample] + later  # where in its sample each word begins
     texts = torch.zeros(n, dataset.characters.max_length, dtype=torch.long, device=word.device)
     instance, place, letter = spelling.elements()
     texts[sample[instance], first[instance] + place] = words.letters[letter]
@@ -396,18 +402,18 @@ def make_samples(
     # The tokens of their steps
     x, y = bend_points(words.xy[:, points.point], bend, points.instance)
     sizes = torch.bincount(points.instance, minlength=len(instances.word))
-    dx, dy = steps_between(x, y, sizes, instances.slot, config.start_token)
+    dx, dy = steps_between(x, y, sizes, instances.position, config.start_token)
     tokens = torch.stack(tokenizer.ids(torch.hypot(dx, dy), torch.atan2(dy, dx), points.pen_down), 1)
     # The words that fit, in a row
     letters = words.spelling.length[instances.word]
-    fits = fitting(sizes * tokenizer.tokens_per_point, instances.slot, GAP, config.max_seq_length - 1)
-    fits &= fitting(letters, instances.slot, 1, dataset.characters.max_length)
+    fits = fitting(sizes * tokenizer.tokens_per_point, instances.position, GAP, config.max_seq_length - 1)
+    fits &= fitting(letters, instances.position, 1, dataset.characters.max_length)
     tokens = tokens[fits[points.instance]]
     instances = instances.where(fits)
     n = len(numbers)
     row, spans = lay_out_tokens(tokens, sizes[fits], instances, n, tokenizer, config.start_token)
     texts, text_length = lay_out_texts(dataset, words, instances, n)
-    author = words.author[instances.word[instances.slot == 0]]
+    author = words.author[instances.word[instances.position == 0]]
     return PackedSamples(row, spans, texts, text_length, author, tokenizer.PAD)
 
 

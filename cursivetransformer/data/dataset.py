@@ -111,10 +111,11 @@ def choose_words(
     for k in range(1, u.shape[1]):
         enough = size > k
         place = floor(u[:, k] * xp.where(enough, size - k, size))
+        # Skip the places that are taken.
         for other in taken:
             place = place + (enough & (place >= other))
         chosen.append(place)
-        # Sort the new one in.
+        # Sort the new one in among them.
         for j, other in enumerate(taken):
             taken[j] = xp.minimum(other, place)
             place = xp.maximum(other, place)
@@ -312,6 +313,7 @@ def collate(
     pairs = [input_and_target(tokens, tokenizer, config.start_token) for tokens, _, _ in samples]
     texts = [characters.encode(text) for _, text, _ in samples]
     length = length or max(len(x) for x, _ in pairs)
+    # A model that does not hide padding from cross-attention needs it in full.
     width = max(map(len, texts)) if config.mask_context else characters.max_length
     return Batch(
         x=pad_stack([x for x, _ in pairs], length, tokenizer.PAD),

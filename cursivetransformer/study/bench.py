@@ -20,8 +20,8 @@ __all__ = [
     "seconds_to_copy",
     "seconds_a_batch",
     "bench_data",
-    "plain_attention",
     "written_out",
+    "unchanged",
     "plain_step",
     "train_step",
     "OurStep",
@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 # %% ../../nbs/study/03_bench.ipynb #f4f7708e
+import contextlib
 import dataclasses
 import io
 import itertools
@@ -50,7 +51,6 @@ import tempfile
 import time
 import typing
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import torch
@@ -59,11 +59,13 @@ from ..config import Config, write_atomic
 from ..data.batches import POOL, Batches
 from ..data.dataset import StrokeDataset, collate, create_datasets
 from ..ink.tokens import CharTokenizer, stroke_tokenizer
-from ..model import transformer as model_module
 from ..model.checkpoint import load_checkpoint, pick_device
-from ..model.transformer import Transformer, attend
-from ..training.runs import get_checkpoint, set_sizes
+from ..model.cpu import use_cpu_kernels
+from ..model.lora import build_model
+from ..model.transformer import Transformer
+from ..training.runs import new_state, set_sizes
 from ..training.train import autocast, fuse
+from ..writing.capture import watching
 from ..writing.page import write
 
 
@@ -202,19 +204,21 @@ def bench_data(config: Config) -> list:  # of `Timing`
 
 
 # %% ../../nbs/study/03_bench.ipynb #2bd368f5
-def plain_attention(q, k, v, watchers=(), mask=None, is_causal=False):
-    "`attend` as somebody who watches makes it: written out, scores, softmax, sum."
-    return attend(q, k, v, (lambda weights, mask: weights,), mask, is_causal)
+@contextlib.contextmanager
+def written_out(model: Transformer):
+    "Within `with`, a model computes attention as for somebody who watches: scores, softmax, sum."
+    with watching(model, "self", unchanged), watching(model, "cross", unchanged):
+        yield
 
 
-def written_out():
-    "Within `with`, models compute attention by `plain_attention`, and go through a batch all at once."
-    return mock.patch.multiple(model_module, attend=plain_attention, piecewise=lambda x: False)
+def unchanged(layer: int, weights: torch.Tensor, mask) -> torch.Tensor:
+    "A watcher that changes nothing."
+    return weights
 
 
 def plain_step(config: Config, training: StrokeDataset) -> float:  # seconds
     "A training step in the plain way: the mean over three, after one; the best of three times."
-    model = get_checkpoint(config, sample_only=False)[0]
+    model = build_model(config).to(pick_device(config.device)).train()
     device = model.lm_head.weight.device
     optimizer = torch.optim.AdamW(model.parameters(), fused=False, foreach=False)
     numbers = itertools.count()
@@ -231,7 +235,7 @@ def plain_step(config: Config, training: StrokeDataset) -> float:  # seconds
         for _ in range(3):
             step()
 
-    with written_out():
+    with written_out(model):
         step()
         return timed(three_steps, 3, device) / 3
 
@@ -258,7 +262,8 @@ class OurStep(typing.NamedTuple):
 def our_step(config: Config, training: StrokeDataset, steps: int = 8) -> OurStep:
     """A training step in ours, batches included: the mean over `steps` of a pool, after two; the best of
     three times."""
-    model, optimizer, *_ = get_checkpoint(config, sample_only=False)
+    state = new_state(config)
+    model, optimizer = use_cpu_kernels(state.model), state.optimizer
     device = model.lm_head.weight.device
     batches = Batches(training, device)
     network = fuse(model, batches(0)) if device.type == "cuda" and config.compile else model
@@ -277,8 +282,9 @@ def count_operations(model: Transformer, batch: tuple) -> int:
     "Multiplications and additions of matrices in a step, those of attention to later tokens left out."
     from torch.utils.flop_counter import FlopCounterMode
 
-    with written_out(), FlopCounterMode(display=False) as counter:
-        model(*batch)[1].backward()
+    plain = build_model(model.config).to(batch[0].device).train()  # of the same shape, and nothing fast in it
+    with written_out(plain), FlopCounterMode(display=False) as counter:
+        plain(*batch)[1].backward()
     rows, length = batch[0].shape
     # Scores and sums, once forward and twice backward, above the diagonal.
     to_later_tokens = 6 * rows * model.config.n_layer * length**2 * model.config.n_embd

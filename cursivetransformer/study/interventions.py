@@ -12,7 +12,7 @@ __all__ = [
     "head_off",
     "head_uniform",
     "without_characters",
-    "Patch",
+    "KeyValuePatch",
     "head_patched",
     "BeforeAfter",
     "Effect",
@@ -32,9 +32,9 @@ __all__ = [
     "plot_induction",
     "auc",
     "misspelled",
-    "Match",
+    "TextMatch",
     "least_coverage",
-    "match",
+    "text_match",
     "FaultScore",
     "told_apart",
     "coverage_auc",
@@ -109,14 +109,14 @@ def head_uniform(
     heads: list,  # of (layer, head)
     kind: str = "cross",  # one of `KINDS`
 ):  # a context manager
-    """Within `with`, these heads look alike at all they may look at. Raises `CursiveError` for a head there
-    is none of."""
+    """Within `with`, these heads look evenly at all that they may look at. Raises `CursiveError` for a head
+    there is none of."""
 
-    def alike(weights, mask):
+    def evenly(weights, mask):
         allowed = torch.ones_like(weights) if mask is None else mask.expand_as(weights).to(weights.dtype)
         return allowed / allowed.sum(-1, keepdim=True)
 
-    return change_attention(model, heads, kind, alike)
+    return change_attention(model, heads, kind, evenly)
 
 
 @contextlib.contextmanager
@@ -130,7 +130,7 @@ def without_characters(model: Transformer):
 
 
 # %% ../../nbs/study/02_interventions.ipynb #fd0a1dcf
-class Patch:
+class KeyValuePatch:
     "Another text, whose keys and values some heads of cross-attention are given."
 
     def __init__(self, model: Transformer, text: str):
@@ -178,7 +178,7 @@ def head_patched(
     heads = list(np.ndindex(c.n_layer, c.n_ctx_head)) if heads is None else heads
     # A head's part of the keys, and then of the values: (layers, 2*n_embd).
     columns = head_mask(model, heads).repeat_interleave(c.n_embd // c.n_ctx_head, 1).repeat(1, 2)
-    patch = Patch(model, text)
+    patch = KeyValuePatch(model, text)
 
     def hook(layer, module, args, out):
         return patch.put(layer, columns[layer], out)
@@ -533,15 +533,15 @@ def misspelled(
 
 # %% ../../nbs/study/02_interventions.ipynb #fdb9f2bf
 @dataclasses.dataclass
-class Match:
+class TextMatch:
     "How well inks and texts go together, (words,) each."
 
     coverage: np.ndarray  # of the character that is covered least, 0 to 1
     likelihood: np.ndarray  # mean log-probability of a token, nats
 
-    def of(self, words: np.ndarray) -> "Match":
+    def of(self, words: np.ndarray) -> "TextMatch":
         "Of some of the words: numbers, or a mask."
-        return Match(self.coverage[words], self.likelihood[words])
+        return TextMatch(self.coverage[words], self.likelihood[words])
 
 
 def least_coverage(trace: Trace, heads: tuple | None = None) -> float:
@@ -551,9 +551,9 @@ def least_coverage(trace: Trace, heads: tuple | None = None) -> float:
     return float(align_strokes(trace, heads).coverage.min())
 
 
-def match(traces: list, nats: np.ndarray, heads: list) -> Match:
+def text_match(traces: list, nats: np.ndarray, heads: list) -> TextMatch:
     "Both scores of what `replay` answers."
-    return Match(np.array([least_coverage(t, heads) for t in traces]), -nats)
+    return TextMatch(np.array([least_coverage(t, heads) for t in traces]), -nats)
 
 
 class FaultScore(typing.NamedTuple):
@@ -564,7 +564,7 @@ class FaultScore(typing.NamedTuple):
     count: int  # of faults
 
 
-def told_apart(wrong: Match, right: Match) -> FaultScore:
+def told_apart(wrong: TextMatch, right: TextMatch) -> FaultScore:
     "Compare all that is wrong with all that is right."
     coverage = auc(wrong.coverage, right.coverage)
     return FaultScore(coverage, auc(wrong.likelihood, right.likelihood), len(wrong.coverage))
@@ -584,13 +584,13 @@ def coverage_auc(
     right = np.array([text == t.text for text, t in zip(said, written)])
     seen, nats = replay(model, written)
     heads = heads or pointers(seen)
-    as_asked = match(seen, nats, heads)
+    as_asked = text_match(seen, nats, heads)
 
     good = [i for i, t in enumerate(written) if right[i] and len(set(t.text)) > 1]
     faults = [misspelled(written[i].text, sample_rng(seed, n)) for n, i in enumerate(good)]
     scores = {}
     for fault in faults[0] if faults else ():
         seen, nats = replay(model, [written[i] for i in good], [texts[fault] for texts in faults])
-        scores[fault] = told_apart(match(seen, nats, heads), as_asked.of(good))
+        scores[fault] = told_apart(text_match(seen, nats, heads), as_asked.of(good))
     scores["ink"] = told_apart(as_asked.of(~right), as_asked.of(right))
     return scores

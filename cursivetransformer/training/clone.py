@@ -5,15 +5,19 @@
 # %% auto #0
 __all__ = [
     "FEWEST",
-    "REMEMBERED",
-    "DEFAULTS",
+    "REHEARSED",
     "KNOBS",
-    "hand_of",
+    "DEFAULTS",
+    "words_of_author",
+    "words_of_hand",
     "missing_characters",
-    "remember",
+    "rehearsal_words",
     "clone_config",
     "Clone",
+    "begin_clone",
+    "resume_clone",
     "clone_hand",
+    "judge_clone",
     "compare_hands",
 ]
 
@@ -22,95 +26,110 @@ import dataclasses
 import json
 import time
 import warnings
-from dataclasses import fields
 from pathlib import Path
 
 from cursivetransformer.config import (
     Config,
     ConfigError,
     CursiveError,
-    GenerationParams,
+    WritingOptions,
     did_you_mean,
     load_config,
     preset,
+    takes,
+    with_changes,
     write_atomic,
 )
 from ..data.banks import load_bank, save_bank, split_words, usable
 from ..data.wordbank import sentences
 from ..ink.points import Augmentation, Word, snap_to_pixels
 from ..model.checkpoint import load_checkpoint
+from ..model.lora import add_authors
 from ..model.transformer import Transformer
-from .runs import state_to_resume
+from .runs import Run, state_to_resume
 from .train import evaluate_words, train
 from ..writing.page import save_page
 from ..writing.sample import draw_words
 from ..writing.spelling import Spelling, generate_words
 
 # %% ../../nbs/training/05_clone.ipynb #5be1d105
-FEWEST = 10  # words to learn a hand from, and to hold some of them out
+FEWEST = 10  # different words to learn a hand from, and to hold some of them out
 
 
-def hand_of(
+def words_of_author(
+    bank: list,  # of `Word`
+    author: str | None,  # which of the bank's hands; or, where it holds one, what to call it
+) -> list:  # of `Word`
+    "The words of one hand in a bank. Raises `CursiveError` where it is not clear whose."
+    names = sorted({w.author for w in bank})
+    if author in names:
+        return [w for w in bank if w.author == author]
+    if len(names) == 1:
+        return bank
+    there = f"This bank holds the hands of {', '.join(n or '(unnamed)' for n in names)}"
+    if author is None:
+        raise CursiveError(f"{there}; say which with the author's name.")
+    raise CursiveError(f"{there}, and none of '{author}'.{did_you_mean(author, names)}")
+
+
+def words_of_hand(
     bank: list,  # of `Word`
     author: str | None,  # which of the bank's hands; or, where it holds one, what to call it
     model: Transformer,  # which is to learn it
 ) -> list:  # of `Word`, of one author
-    "The words of one hand that the model can spell, recorded as those that it knows. Raises `CursiveError` where it is not clear whose, or where there are too few."
-    names = sorted({w.author for w in bank})
-    if author not in names and len(names) > 1:
-        if author is None:
-            raise CursiveError(
-                f"This bank holds the hands of {', '.join(n or '(unnamed)' for n in names)}; say which with the author's name."
-            )
-        raise CursiveError(
-            f"This bank holds the hands of {', '.join(n or '(unnamed)' for n in names)}, and none of '{author}'.{did_you_mean(author, names)}"
-        )
-    words = [w for w in bank if w.author == author] if author in names else bank
+    """The words to learn a hand from: those of it that the model can spell, recorded as those that it knows.
+    Raises `CursiveError` where it is not clear whose, or where there are too few."""
+    words = words_of_author(bank, author)
     name = author or words[0].author or "me"
     if name in model.authors:
         raise CursiveError(
             f"The model already knows a hand called '{name}'; give this one another name as its author."
         )
-    words = [
-        dataclasses.replace(w, points=snap_to_pixels(w.points), author=name)
-        for w in usable(words, model.config)
-    ]
-    if len({w.text for w in words}) < FEWEST:
+    words = usable(words, model.config)
+    different = len({w.text for w in words})
+    if different < FEWEST:
         raise CursiveError(
-            f"A hand is learned from {FEWEST} different words or more, better from 50, and here are {len({w.text for w in words})}; write some more."
+            f"A hand is learned from {FEWEST} different words or more, better from 50, and here are "
+            f"{different}; write some more."
         )
-    return words
+    return [dataclasses.replace(w, points=snap_to_pixels(w.points), author=name) for w in words]
 
 
+# %% ../../nbs/training/05_clone.ipynb #6d17ed51
 def missing_characters(words: list, alphabet: str) -> str:
     "Characters of the alphabet that no word has, but the space."
     return "".join(sorted(set(alphabet) - {" "} - set("".join(w.text for w in words))))
 
 
 # %% ../../nbs/training/05_clone.ipynb #5be1d108
-REMEMBERED = 600  # words that the model writes in its own hand, to see between the new ones
+REHEARSED = 600  # words that the model writes in its own hand, to see between the new ones
 
 
-def remember(
+def rehearsal_words(
     model: Transformer,
-    count: int = REMEMBERED,  # words
+    count: int = REHEARSED,  # words
     progress=None,  # called with the number of words done
 ) -> list:  # of `Word`, of the model's first author
-    "Words as the model writes them, a fair sample."
+    "Words as the model writes them, a fair sample; those that find no end are left out."
     known = set(model.config.alphabet)
+    author = model.authors[0]
     texts = [t for t in " ".join(sentences(1 + count // 3)).split() if set(t) <= known][:count]
-    drawn = draw_words(
-        model, texts, GenerationParams(temperature=1.0, author=model.authors[0]), tries=1, progress=progress
-    )
+    how = WritingOptions(temperature=1.0, author=author)
+    drawn = draw_words(model, texts, how, tries=1, progress=progress)
     return [
-        Word(text, d.ink, model.authors[0], (0.0, 0.0))
+        Word(text, d.ink, author, page=(0.0, 0.0))  # with a place on a page, it counts as a model's
         for text, d in zip(texts, drawn)
         if d.ended and d.ink[:, 2].any()
     ]
 
 
 # %% ../../nbs/training/05_clone.ipynb #5be1d10b
-# What differs from the usual training run, and which knobs of a config can be set.
+# The settings of a `Config` that cloning has.
+KNOBS = tuple(
+    """max_steps batch_size learning_rate weight_decay test_share patience device compile seed run_dir resume
+    print_every log_every wandb_mode wandb_project wandb_entity wandb_run_name wandb_api_key""".split()
+)
+# What they are, and what else differs, where it is not what the default preset says.
 DEFAULTS = dict(
     augment=True,
     max_steps=600,
@@ -123,40 +142,23 @@ DEFAULTS = dict(
     run_dir="runs/clone",
     wandb_run_name="clone",
 )
-KNOBS = (
-    "max_steps",
-    "batch_size",
-    "learning_rate",
-    "weight_decay",
-    "test_share",
-    "patience",
-    "device",
-    "compile",
-    "seed",
-    "run_dir",
-    "resume",
-    "print_every",
-    "log_every",
-    "wandb_mode",
-    "wandb_project",
-    "wandb_entity",
-    "wandb_run_name",
-    "wandb_api_key",
-)
 
 
+@takes(Config, *KNOBS, defaults=DEFAULTS)
 def clone_config(
-    model: Transformer,  # that is to learn a hand: its data are thinned out as it is used to, and bent, whether it is used to that or not: a few words have to stand for many
-    **overrides,  # some of `KNOBS`
+    model: Transformer,  # that is to learn a hand
+    **settings,
 ) -> Config:
-    "A config for `clone_hand`. Raises `ConfigError` for a knob that cloning does not have."
-    other = sorted(set(overrides) - set(KNOBS))
+    "A config for `clone_hand`. Raises `ConfigError` for a setting that cloning does not have."
+    other = sorted(set(settings) - set(KNOBS))
     if other:
         raise ConfigError(f"Cloning has no setting '{other[0]}'; it has {', '.join(KNOBS)}.")
-    used_to = {f.name: getattr(model.config, f.name) for f in fields(Config) if f.metadata["group"] == "data"}
-    return preset(**{**used_to, **DEFAULTS, **overrides})
+    data = [f.name for f in dataclasses.fields(Config) if f.metadata["group"] == "data"]
+    used_to = {name: getattr(model.config, name) for name in data}
+    return preset(**{**used_to, **DEFAULTS, **settings})
 
 
+# %% ../../nbs/training/05_clone.ipynb #4f51a8bf
 @dataclasses.dataclass
 class Clone:
     "What `clone_hand` made, and how well."
@@ -174,108 +176,140 @@ class Clone:
     finished: bool = True  # False if it was stopped
 
     def __str__(self):
-        lines = [
-            f"hand         {self.author}: {self.words - self.held_out} words to learn from, {self.held_out} held out",
+        learned = self.words - self.held_out
+        lines = [f"hand         {self.author}: {learned} words to learn from, {self.held_out} held out"]
+        if self.missing:
+            how = f"written as {self.old[0]} writes them, with the new slant and size"
+            lines.append(f"missing      {' '.join(self.missing)}: {how}")
+        lines += [
             f"nats/token   {self.before:.3f} before, {self.after:.3f} after",
             f"old hands    {', '.join(self.old)}: unchanged",
             f"took         {self.steps} steps, {self.minutes:.1f} minutes",
         ]
-        if self.missing:
-            lines.insert(
-                1,
-                f"missing      {' '.join(self.missing)}: written as {self.old[0]} writes them, with the new slant and size",
-            )
         return "\n".join(lines)
 
 
+# %% ../../nbs/training/05_clone.ipynb #b36a0d54
+def begin_clone(
+    config: Config,  # of `clone_config`
+    model: Transformer,  # that learns
+    words: list,  # of `Word`, of the new hand
+    checkpoint: str | None,  # where the model comes from
+) -> Config:  # of the run
+    "Put what there is to learn into a new run's folder. Raises `CursiveError` where a run is there already."
+    from tqdm.auto import tqdm
+
+    folder = Path(config.run_dir)
+    state_to_resume(config, folder)  # nothing is written over a run
+    new = save_bank(words, folder / "words.json")
+    with tqdm(total=REHEARSED, unit="word", desc="writing old words", leave=False) as bar:
+        old = rehearsal_words(model, REHEARSED, lambda done: bar.update(done - bar.n))
+    return dataclasses.replace(
+        config,
+        dataset_name=f"{new}+{save_bank(old, folder / 'memory.json')}",
+        authors=model.config.authors,
+        added_authors=(*model.config.added_authors, words[0].author),
+        local_checkpoint_path=checkpoint or "default",
+    )
+
+
+def resume_clone(
+    config: Config,  # of `clone_config`
+    words: list,  # of `Word`: the same as when it began
+    settings: dict,  # what was set this time
+) -> Config:  # of the run
+    "The config of a clone's run that goes on. Raises `CursiveError` where it learned from other words."
+
+    def summary(words):
+        return [(w.text, len(w.points)) for w in words]
+
+    folder = Path(config.run_dir)
+    own = folder / "words.json"
+    if not own.exists() or summary(load_bank(str(own)).words) != summary(words):
+        raise CursiveError(
+            f"{folder} learned no hand from these words; leave --resume out, or give the words it began with."
+        )
+    return dataclasses.replace(load_config(folder / "config.json"), **settings)
+
+
 # %% ../../nbs/training/05_clone.ipynb #5be1d10c
+@takes(Config, *KNOBS, defaults=DEFAULTS)
 def clone_hand(
     bank: str,  # a word bank of the new hand: a name, a path or a URL
     author: str | None = None,  # which of its hands, or what to call it
     checkpoint: str | None = None,  # the model to start from; the bundled one if None
     watch=None,  # as for `train`
-    **overrides,  # some of `KNOBS`
+    **settings,
 ) -> Clone:
-    "Teach a model that can write another hand. The model in `run_dir` then writes it by its author's name, and the old ones by theirs, as before. Raises `CursiveError`."
-    from tqdm.auto import tqdm
-
-    since, model = time.perf_counter(), load_checkpoint(checkpoint, "cpu")
+    """Teach a model that can write another hand. The model in `run_dir` then writes it by its author's name,
+    and the old ones by theirs, as before. Raises `CursiveError`."""
+    since = time.perf_counter()
+    model = load_checkpoint(checkpoint, "cpu")
     if not model.authors:
-        model.add_authors(("the first hand",))  # of a model that does not say whose it writes
-    config = clone_config(model, **overrides)
-    folder, words = Path(config.run_dir), hand_of(load_bank(bank).words, author, model)
-    name, own = words[0].author, folder / "words.json"
+        add_authors(model, ("the first hand",))  # of a model that does not say whose it writes
+    config = clone_config(model, **settings)
+    words = words_of_hand(load_bank(bank).words, author, model)
     if config.resume:
-        same = own.exists() and [(w.text, len(w.points)) for w in load_bank(str(own)).words] == [
-            (w.text, len(w.points)) for w in words
-        ]
-        if not same:
-            raise CursiveError(
-                f"{folder} learned no hand from these words; leave --resume out, or give the words it began with."
-            )
-        config = dataclasses.replace(load_config(folder / "config.json"), **overrides)
+        config = resume_clone(config, words, settings)
     else:
-        state_to_resume(config, folder)  # nothing is written over a run
-        save_bank(words, own)
-        with tqdm(total=REMEMBERED, unit="word", desc="writing old words", leave=False) as bar:
-            save_bank(remember(model, progress=lambda done: bar.update(done - bar.n)), folder / "memory.json")
-        config = dataclasses.replace(
-            config,
-            dataset_name=f"{own}+{folder / 'memory.json'}",
-            authors=model.config.authors,
-            added_authors=(*model.config.added_authors, name),
-            local_checkpoint_path=checkpoint or "default",
-        )
-    run = train(config, watch)
-    learned = load_checkpoint(folder, "cpu")
-    held_out = [
-        w
-        for w in split_words(load_bank(config.dataset_name).words, config.seed, config.test_share)[1]
-        if w.author == name
-    ]
-    result = Clone(
-        folder,
-        name,
-        len(words),
-        len(held_out),
-        missing_characters(words, config.alphabet),
-        evaluate_words(model, held_out).per_token,
-        evaluate_words(learned, held_out).per_token,
-        run.metrics[-1]["step"],
-        (time.perf_counter() - since) / 60,
-        model.authors,
-        run.finished,
+        config = begin_clone(config, model, words, checkpoint)
+    return judge_clone(train(config, watch), model, words, since)
+
+
+# %% ../../nbs/training/05_clone.ipynb #5d9aa3e5
+def judge_clone(
+    run: Run,
+    model: Transformer,  # as it was before
+    words: list,  # of `Word`, all that there were of the new hand
+    since: float,  # when the work began, in the seconds of `time.perf_counter`
+) -> Clone:
+    "How well a hand was learned: `clone.json` and a picture, `hand.png`, in the run's folder say it too."
+    learned = load_checkpoint(run.folder, "cpu")
+    config = load_config(run.folder / "config.json")
+    sides = split_words(load_bank(config.dataset_name).words, config.seed, config.test_share)
+    held_out = [w for w in sides[1] if w.author == words[0].author]
+    clone = Clone(
+        folder=run.folder,
+        author=words[0].author,
+        words=len(words),
+        held_out=len(held_out),
+        missing=missing_characters(words, config.alphabet),
+        before=evaluate_words(model, held_out).per_token,
+        after=evaluate_words(learned, held_out).per_token,
+        steps=run.metrics[-1]["step"],
+        minutes=(time.perf_counter() - since) / 60,
+        old=model.authors,
+        finished=run.finished,
     )
-    write_atomic(
-        folder / "clone.json",
-        json.dumps({**dataclasses.asdict(result), "folder": str(folder)}, indent=2) + "\n",
-    )
-    save_page(compare_hands(held_out[:12], learned), folder / "hand.png")
-    return result
+    kept = {**dataclasses.asdict(clone), "folder": str(run.folder)}
+    write_atomic(run.folder / "clone.json", json.dumps(kept, indent=2) + "\n")
+    save_page(compare_hands(held_out[:12], learned), run.folder / "hand.png")
+    return clone
 
 
 # %% ../../nbs/training/05_clone.ipynb #5be1d10e
+@takes(WritingOptions)
 def compare_hands(
     words: list,  # of `Word`, of an author that the model knows
     model: Transformer,
-    **options,  # fields of `GenerationParams`
+    **options,
 ) -> list:  # of placed `Word`s: a line of the words themselves, a line of the model's, and so on
-    "The model's handwriting, read back and drawn again where it reads wrong, below the hand that it learned from."
-    params = GenerationParams(author=words[0].author, **options)
+    "The model's handwriting, read back and drawn again where it reads wrong, below the hand it learned from."
+    how = with_changes(WritingOptions(author=words[0].author), options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a model at the start of its training ends no word
-        inks = generate_words(model, [w.text for w in words], params, spelling=Spelling())
+        inks = generate_words(model, [w.text for w in words], how, spelling=Spelling())
     bend = Augmentation(fraction=0.0)
-    pairs = [(bend(w), ink) for w, ink in zip(words, inks)]
-    page, x, y = [], 0.0, params.first_line
-    for word, (theirs, ours) in zip(words, pairs):
-        theirs, ours = (p - [p[:, 0].min(), 0, 0] for p in (theirs, ours))
+    page = []
+    x = 0.0
+    y = how.first_line
+    for word, ink in zip(words, inks):
+        theirs, ours = (points - [points[:, 0].min(), 0, 0] for points in (bend(word), ink))
         width = max(theirs[:, 0].max(), ours[:, 0].max())
-        if x and x + width > params.width:
-            x, y = 0.0, y + 2.5 * params.line_height
-        page += [
-            dataclasses.replace(word, points=theirs, page=(x, y)),
-            dataclasses.replace(word, points=ours, page=(x, y + params.line_height)),
-        ]
-        x += width + 2 * params.word_space
+        if x and x + width > how.width:
+            x = 0.0
+            y += 2.5 * how.line_height
+        page.append(dataclasses.replace(word, points=theirs, page=(x, y)))
+        page.append(dataclasses.replace(word, points=ours, page=(x, y + how.line_height)))
+        x += width + 2 * how.word_space
     return page

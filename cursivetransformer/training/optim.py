@@ -53,16 +53,19 @@ class Muon(torch.optim.Optimizer):
             shapes = {}
             for p in group["params"]:
                 shapes.setdefault(p.shape, []).append(p)
-            for shape, params in shapes.items():
-                grads = torch.stack([p.grad for p in params])
-                momentum = self.state[params[0]].setdefault(
-                    "momentum", torch.zeros_like(grads)
-                )  # of all matrices of this shape
-                momentum.lerp_(grads, 1 - group["momentum"])
-                update = orthogonalize(grads.lerp(momentum, group["momentum"]))  # Nesterov
-                update *= max(1, shape[0] / shape[1]) ** 0.5  # steps of equal size, whatever the shape
-                torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_sub_(params, list(update), alpha=group["lr"])
+            for params in shapes.values():
+                self.step_together(params, group)
+
+    def step_together(self, params: list, group: dict):
+        "A step of all matrices of one shape. Their momentum lies stacked in the state of the first."
+        rows, columns = params[0].shape
+        grads = torch.stack([p.grad for p in params])
+        momentum = self.state[params[0]].setdefault("momentum", torch.zeros_like(grads))
+        momentum.lerp_(grads, 1 - group["momentum"])
+        update = orthogonalize(grads.lerp(momentum, group["momentum"]))  # Nesterov
+        update *= max(1, rows / columns) ** 0.5  # steps of equal size, whatever the shape
+        torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_sub_(params, list(update), alpha=group["lr"])
 
 
 # %% ../../nbs/training/00_optim.ipynb #ae3a2959
@@ -92,21 +95,21 @@ class Optimizers:
             o.load_state_dict(s)
 
 
+# %% ../../nbs/training/00_optim.ipynb #ffc4430a
 def make_optimizer(model: Transformer, config: Config) -> Optimizers:
-    "AdamW for everything, or Muon for the blocks' matrices and AdamW for the rest. Muon's rate is twice AdamW's."
-    learning = [p for p in model.parameters() if p.requires_grad]
-    matrices = (
-        [m.weight for m in model.transformer.h.modules() if isinstance(m, torch.nn.Linear)]
-        if config.optimizer == "muon" and not config.added_authors
-        else []
-    )
-    inside = {id(p) for p in matrices}
-    rest = [p for p in learning if id(p) not in inside]
-    adamw = torch.optim.AdamW(
-        rest, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
-    )
-    muon = [Muon(matrices, lr=2 * config.learning_rate, weight_decay=config.weight_decay)] if matrices else []
-    return Optimizers(*muon, adamw)
+    """AdamW for everything, or Muon for the blocks' matrices and AdamW for the rest. Muon's rate is twice
+    AdamW's."""
+    matrices = []
+    if config.optimizer == "muon" and not config.added_authors:
+        blocks = model.transformer.h
+        matrices = [m.weight for m in blocks.modules() if isinstance(m, torch.nn.Linear)]
+    with_muon = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in with_muon]
+    rate, decay = config.learning_rate, config.weight_decay
+    adamw = torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.99), weight_decay=decay, fused=True)
+    if not matrices:
+        return Optimizers(adamw)
+    return Optimizers(Muon(matrices, lr=2 * rate, weight_decay=decay), adamw)
 
 
 # %% ../../nbs/training/00_optim.ipynb #76942e80
@@ -127,24 +130,29 @@ def rate_factor(
     return ramp * max(0.0, min(1.0, (1 - done) / config.cooldown))
 
 
+# %% ../../nbs/training/00_optim.ipynb #38aab6aa
 class Schedule:
     "Sets the learning rates of an optimizer; `step()` goes on to the next step."
 
     def __init__(self, optimizer, config: Config, step: int = 0):
-        self.optimizer, self.config, self.at = optimizer, config, step
+        self.optimizer = optimizer
+        self.config = config
+        self.at = step
+        # "initial_lr" is where torch's own schedulers keep it, in the original's files too
         for g in optimizer.param_groups:
-            g.setdefault(
-                "initial_lr", g["lr"]
-            )  # where torch's own schedulers keep it, in the original's files too
+            g.setdefault("initial_lr", g["lr"])
         self.apply()
 
     def apply(self):
+        "Set the rates of the step that comes."
         for g in self.optimizer.param_groups:
             g["lr"] = g["initial_lr"] * rate_factor(self.at, self.config)
 
     def step(self):
+        "Go on to the next step."
         self.at += 1
         self.apply()
 
-    def get_last_lr(self):
+    def get_last_lr(self) -> list:  # of floats, one a parameter group
+        "The rates as they are set, under the name that torch's schedulers give them."
         return [g["lr"] for g in self.optimizer.param_groups]

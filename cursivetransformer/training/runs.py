@@ -4,19 +4,29 @@
 
 # %% auto #0
 __all__ = [
+    "ORIGINAL_FILE",
     "MAY_CHANGE",
-    "set_sizes",
-    "adopt_shape",
-    "get_checkpoint",
+    "STOPPING",
     "Run",
     "read_metrics",
+    "write_metrics",
     "plot_metrics",
-    "StopSignal",
+    "set_sizes",
+    "adopt_shape",
     "run_reference",
-    "bring_run",
-    "take_up",
+    "is_in_wandb",
+    "checkpoint_path",
+    "first_model",
+    "TrainingState",
+    "new_state",
+    "restored_state",
     "state_to_resume",
     "start_or_resume",
+    "StopSignal",
+    "bring_run",
+    "bring_newest",
+    "bring_files",
+    "take_up",
     "Curve",
     "fetch_curves",
     "plot_curves",
@@ -44,77 +54,11 @@ from cursivetransformer.config import (
 )
 from ..data.remote import Reference, RunError, Source, fetch_file, newest, say
 from ..ink.tokens import CharTokenizer, stroke_tokenizer
-from ..model.checkpoint import load_state, open_checkpoint, pick_device
+from ..model.checkpoint import load_state, open_checkpoint, pick_device, save_state
+from ..model.lora import add_authors, add_hand, build_model
 from ..model.transformer import Transformer
-from .optim import Schedule, make_optimizer
-from .tracking import STATE_FILES, read_record, write_record
-
-
-# %% ../../nbs/training/02_runs.ipynb #597dbcc5
-def set_sizes(
-    config: Config,
-    words: list = (),  # of `Word`: whose authors are the hands to learn
-) -> Config:
-    "Put into a config what follows from its tokenizer, alphabet and `max_seq_length`: vocabularies and longest sequences; and the authors, unless it names some."
-    config.authors = config.authors or tuple(sorted({w.author for w in words if w.author}))
-    characters = CharTokenizer(config.alphabet)
-    config.vocab_size, config.block_size = (
-        stroke_tokenizer(config.tokenizer).vocab_size,
-        config.max_seq_length,
-    )
-    config.context_vocab_size, config.context_block_size = characters.vocab_size, characters.max_length
-    return config
-
-
-def adopt_shape(config: Config, model: Transformer) -> Transformer:
-    "Give a loaded model the run's config, after putting the model's own shape into it, and room for the config's authors into the model."
-    model.add_authors(config.authors)
-    for name in config.added_authors:
-        if name not in model.config.added_authors:
-            model.add_hand(name)
-    for f in dataclasses.fields(Config):
-        if f.metadata["group"] in ("model", "sizes") or f.name in ("tokenizer", "alphabet"):
-            setattr(config, f.name, getattr(model.config, f.name))
-    if config.positions == "learned":
-        config.max_seq_length = min(config.max_seq_length, config.block_size)
-    model.config = config
-    return model
-
-
-def get_checkpoint(
-    args: Config,
-    sample_only: bool | None = None,  # leave optimizer and schedule out; `args.sample_only` if None
-) -> tuple:  # (model, optimizer, scheduler, step, best_loss)
-    "The model of `args.local_checkpoint_path` or of the W&B run `args.load_from_run_id`; without either a fresh one, or the bundled one if only samples are wanted. Raises `CursiveError`."
-    sample_only = args.sample_only if sample_only is None else sample_only
-    path, device = args.local_checkpoint_path, pick_device(args.device)
-    if path is None and args.load_from_run_id and Path("best_checkpoint.pt").exists():
-        path = "best_checkpoint.pt"  # as in the original
-    if path is None and args.load_from_run_id:
-        if not sample_only and (config := take_up(args)).resume:
-            model, optimizer, schedule, step, best_loss, _ = start_or_resume(
-                set_sizes(config), Path(config.run_dir)
-            )
-            adopt_shape(args, model)
-            return model, optimizer, schedule, step, best_loss
-        path = f"wandb:{run_reference(args)}"
-    old, step, best_loss = {}, 0, None
-    if path is not None or sample_only:
-        model, old = open_checkpoint(path, device, args.wandb_api_key)
-        if "model_state_dict" in old or args.load_from_run_id:
-            step, best_loss = int(old.get("step", 0)), old.get("best_loss")
-    else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(args.seed)
-            model = Transformer(args).to(device)
-    if sample_only:
-        return model.eval(), None, None, step, best_loss
-    if model.config is not args:
-        adopt_shape(args, model)
-    optimizer = make_optimizer(model, args)
-    if "optimizer_state_dict" in old and args.optimizer == "adamw":
-        optimizer.load_state_dict({"optimizers": [old["optimizer_state_dict"]]})
-    return model.train(), optimizer, Schedule(optimizer, args, step), step, best_loss
+from .optim import Optimizers, Schedule, make_optimizer
+from .tracking import STATE_FILES, RunRecord, read_record, write_record
 
 
 # %% ../../nbs/training/02_runs.ipynb #7d2688ec
@@ -134,12 +78,9 @@ class Run:
 
 def read_metrics(folder: str | os.PathLike, until: int | None = None) -> list:  # of dicts
     "The lines of a run's metrics up to a step; a last line that was cut short is left out."
+    path = Path(folder) / "metrics.jsonl"
     rows = []
-    for line in (
-        (Path(folder) / "metrics.jsonl").read_text().splitlines()
-        if (Path(folder) / "metrics.jsonl").exists()
-        else []
-    ):
+    for line in path.read_text().splitlines() if path.exists() else []:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
@@ -147,6 +88,12 @@ def read_metrics(folder: str | os.PathLike, until: int | None = None) -> list:  
     return [r for r in rows if until is None or r["step"] <= until]
 
 
+def write_metrics(folder: Path, metrics: list):
+    "Put a run's metrics, all of them, into its folder."
+    write_atomic(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in metrics))
+
+
+# %% ../../nbs/training/02_runs.ipynb #8b5065ab
 def plot_metrics(metrics: list, ax=None) -> tuple:  # (figure, axes)
     "Training and held-out loss against steps."
     from matplotlib.figure import Figure
@@ -154,9 +101,8 @@ def plot_metrics(metrics: list, ax=None) -> tuple:  # (figure, axes)
     ax = ax or Figure(figsize=(6, 3), layout="constrained").add_subplot()
     for key, style in ("train_loss", "-"), ("test_loss", "o-"):
         rows = [r for r in metrics if key in r]
-        ax.plot(
-            [r["step"] for r in rows], [r[key] for r in rows], style, ms=3, lw=1, label=key.replace("_", " ")
-        )
+        steps, values = [r["step"] for r in rows], [r[key] for r in rows]
+        ax.plot(steps, values, style, ms=3, lw=1, label=key.replace("_", " "))
     ax.set_xlabel("step")
     ax.set_ylabel("nats")
     ax.legend(frameon=False)
@@ -164,12 +110,155 @@ def plot_metrics(metrics: list, ax=None) -> tuple:  # (figure, axes)
     return ax.figure, ax
 
 
+# %% ../../nbs/training/02_runs.ipynb #597dbcc5
+def set_sizes(
+    config: Config,
+    words: list = (),  # of `Word`: whose authors are the hands to learn
+) -> Config:
+    """Put into a config what follows from its tokenizer, alphabet and `max_seq_length`: vocabularies and
+    longest sequences; and the authors, unless it names some."""
+    config.authors = config.authors or tuple(sorted({w.author for w in words if w.author}))
+    characters = CharTokenizer(config.alphabet)
+    config.vocab_size = stroke_tokenizer(config.tokenizer).vocab_size
+    config.block_size = config.max_seq_length
+    config.context_vocab_size = characters.vocab_size
+    config.context_block_size = characters.max_length
+    return config
+
+
+def adopt_shape(config: Config, model: Transformer) -> Transformer:
+    """Give a loaded model the run's config, after putting the model's own shape into it, and room for the
+    config's authors into the model."""
+    add_authors(model, config.authors)
+    for name in config.added_authors:
+        if name not in model.config.added_authors:
+            add_hand(model, name)
+    for f in dataclasses.fields(Config):
+        if f.metadata["group"] in ("model", "sizes") or f.name in ("tokenizer", "alphabet"):
+            setattr(config, f.name, getattr(model.config, f.name))
+    if config.positions == "learned":
+        config.max_seq_length = min(config.max_seq_length, config.block_size)
+    model.config = config
+    return model
+
+
+# %% ../../nbs/training/02_runs.ipynb #f90cc57c
+ORIGINAL_FILE = Path("best_checkpoint.pt")  # the original looks for it before it asks W&B
+
+
+def run_reference(config: Config) -> Reference:
+    "The run that `load_from_run_id` names, in the config's project."
+    return Reference(config.wandb_entity, config.wandb_project, config.load_from_run_id)
+
+
+def is_in_wandb(config: Config) -> bool:
+    "Whether a run of W&B is to be fetched: one is named, and no file goes before it."
+    local = config.local_checkpoint_path or ORIGINAL_FILE.exists()
+    return bool(config.load_from_run_id and not local)
+
+
+def checkpoint_path(config: Config) -> str | None:  # as for `load_checkpoint`; None for a fresh model
+    "Which checkpoint a config names."
+    if config.local_checkpoint_path or not config.load_from_run_id:
+        return config.local_checkpoint_path
+    return f"wandb:{run_reference(config)}" if is_in_wandb(config) else str(ORIGINAL_FILE)
+
+
+def first_model(config: Config) -> tuple:  # (model, what its file says beside)
+    """The model that a new run begins with, on the config's device: that of the checkpoint that the config
+    names, or else a fresh one, the same for the same seed. Raises `CursiveError`."""
+    path = checkpoint_path(config)
+    device = pick_device(config.device)
+    if path is not None:
+        model, beside = open_checkpoint(path, device, config.wandb_api_key)
+        return adopt_shape(config, model).train(), beside
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return build_model(config).to(device).train(), {}
+
+
+# %% ../../nbs/training/02_runs.ipynb #44c9f8ac
+@dataclasses.dataclass
+class TrainingState:
+    "Where a run is: all that a step changes."
+
+    model: torch.nn.Module  # in training mode
+    optimizer: Optimizers
+    schedule: Schedule
+    step: int = 0  # steps done
+    best_loss: float | None = None  # held-out nats a token, the least so far
+    # (2,) loss and gradient norm of each step that is in no line of metrics yet
+    pending: list = dataclasses.field(default_factory=list)
+
+
+def new_state(config: Config) -> TrainingState:
+    "The state that a new run begins with. Raises `CursiveError`."
+    model, _ = first_model(config)
+    optimizer = make_optimizer(model, config)
+    return TrainingState(model, optimizer, Schedule(optimizer, config))
+
+
+def restored_state(config: Config, saved: dict) -> TrainingState:
+    "The state that a run goes on with, from what `save_state` has kept."
+    model = build_model(config).to(pick_device(config.device))
+    model.load_state_dict(saved["model"])
+    optimizer = make_optimizer(model, config)
+    schedule = Schedule(optimizer, config, saved["step"])
+    optimizer.load_state_dict(saved["optimizer"])
+    schedule.apply()
+    device = model.lm_head.weight.device
+    pending = [torch.tensor(values, device=device) for values in saved["pending"]]
+    step, best_loss = saved["step"], saved["best_loss"]
+    return TrainingState(model.train(), optimizer, schedule, step, best_loss, pending)
+
+
+# %% ../../nbs/training/02_runs.ipynb #26dce94c
+# What may change when a run goes on; everything else would make it another run.
+MAY_CHANGE = set(
+    """patience wandb_mode wandb_watch max_steps print_every log_every device compile run_dir resume preset
+    sample_only local_checkpoint_path load_from_run_id wandb_project wandb_entity wandb_run_name
+    wandb_api_key""".split()
+)
+
+
+def state_to_resume(config: Config, folder: Path) -> dict | None:
+    """The saved state of the run that a folder holds; None if a new one is to begin. Raises `CursiveError` if
+    the folder holds another run, or none to resume."""
+    path = folder / "state.pt"
+    if not config.resume and path.exists():
+        raise CursiveError(
+            f"{folder} already holds a run; add --resume to go on with it, or choose another --run-dir."
+        )
+    if not config.resume:
+        return None
+    if not path.exists():
+        raise CursiveError(f"{folder} holds no run to resume; leave --resume out to start one.")
+    state = load_state(path)
+    ours = to_dict(config)
+    for name, value in state["config"].items():
+        if name not in MAY_CHANGE and ours.get(name) != value:
+            was = f"This run was started with {name}={value!r}"
+            raise ConfigError(f"{was}, and cannot go on with {ours.get(name)!r}; start a new one for that.")
+    return state
+
+
+def start_or_resume(config: Config, folder: Path) -> TrainingState:
+    "What a run begins with. Raises `CursiveError` as `state_to_resume` does."
+    saved = state_to_resume(config, folder)
+    return new_state(config) if saved is None else restored_state(config, saved)
+
+
 # %% ../../nbs/training/02_runs.ipynb #a41177a4
+STOPPING = "SIGINT", "SIGTERM", "SIGHUP"  # Windows has no SIGHUP
+
+
 class StopSignal:
-    "Within `with`, SIGINT, SIGTERM and SIGHUP set `.received` instead of breaking off; a second one breaks off. Those that `nohup` and the like ignore stay ignored. Elsewhere than in the main thread it does nothing."
+    """Within `with`, SIGINT, SIGTERM and SIGHUP set `.received` instead of breaking off; a second one breaks
+    off. Those that `nohup` and the like ignore stay ignored. Outside the main thread it does nothing."""
 
     def __init__(self):
-        self.received = None
+        self.received = None  # the name of the signal
+        self.before = {}  # what was done at a signal
 
     def handle(self, number, frame):
         if self.received:
@@ -177,15 +266,10 @@ class StopSignal:
         self.received = signal.Signals(number).name
 
     def __enter__(self):
-        main = threading.current_thread() is threading.main_thread()
-        signals = [
-            getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-        ]  # Windows has no SIGHUP
-        self.before = {
-            s: signal.signal(s, self.handle)
-            for s in signals
-            if main and signal.getsignal(s) is not signal.SIG_IGN
-        }
+        if threading.current_thread() is threading.main_thread():
+            signals = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
+            heeded = [s for s in signals if signal.getsignal(s) is not signal.SIG_IGN]
+            self.before = {s: signal.signal(s, self.handle) for s in heeded}
         return self
 
     def __exit__(self, *exc):
@@ -194,144 +278,85 @@ class StopSignal:
 
 
 # %% ../../nbs/training/02_runs.ipynb #81991175
-def run_reference(config: Config) -> Reference:
-    "The run that `load_from_run_id` names, in the config's project."
-    return Reference(config.wandb_entity, config.wandb_project, config.load_from_run_id)
-
-
 def bring_run(
     config: Config,  # its `run_dir` is filled
-    here: int | None,  # the step of the state that lies there; None if none does
+    local_step: int | None,  # of the state that lies there; None if none does
 ) -> bool:  # whether the folder now holds a run to resume; False for a run that left a model only
-    "Put the newest state of the run `load_from_run_id` into the run's folder, unless what is there is as new. Raises `RunError`."
-    folder, ref = Path(config.run_dir), run_reference(config)
-    record = read_record(folder)
-    if here is not None and record.get("id") != ref.run:
-        raise RunError(f"{folder} already holds another run than {ref.run}; choose another --run_dir.")
+    """Put the newest state of the run `load_from_run_id` into the run's folder, unless what is there is as
+    new, or W&B fails. Raises `RunError` where nothing is there."""
+    ref = run_reference(config)
+    folder = config.run_dir
+    record = read_record(Path(folder))
+    if local_step is not None and (record is None or record.id != ref.run):
+        raise RunError(f"{folder} already holds another run than {ref.run}; choose another --run-dir.")
     try:
-        source = Source(config.wandb_api_key)
-        run = source.run(ref)
-        logged = source.ask(f"the artifacts of run {ref}", lambda: list(run.logged_artifacts()))
-        state, best = (
-            newest([a for a in logged if a.type == "state"]),
-            newest([a for a in logged if a.type == "model"], "best"),
-        )
-        if state is None:
-            return here is not None
-        step = state.metadata["step"]
-        if here is not None and here >= step:
-            say(
-                f"{ref}: the local state at step {here} is {'newer than' if here > step else 'the same as'} the one in W&B at step {step}; going on from the local one"
-            )
-            return True
-        say(
-            f"{ref}: {state.name} at step {step}{f', newer than the local state at step {here}' if here is not None else ''}"
-        )
-        with tempfile.TemporaryDirectory() as d:
-            files = {n: fetch_file(source, state, n, f"{d}/state").read_bytes() for n in STATE_FILES}
-            if best is not None:
-                write_atomic(
-                    folder / "best.safetensors",
-                    fetch_file(source, best, "model.safetensors", f"{d}/best").read_bytes(),
-                )
-        files["config.json"] = (
-            json.dumps({**json.loads(files["config.json"]), "run_dir": config.run_dir}, indent=2) + "\n"
-        )
-        for name, content in files.items():
-            write_atomic(folder / name, content)
-        write_record(folder, run.id, run.entity, run.project, run.url)
+        return bring_newest(Source(config.wandb_api_key), ref, folder, local_step)
     except RunError as e:
-        if here is None:
+        if local_step is None:
             raise
-        say(f"{e} Going on from the local state at step {here}")
+        say(f"{e} Going on from the local state at step {local_step}")
+        return True
+
+
+def bring_newest(source: Source, ref: Reference, run_dir: str, local_step: int | None) -> bool:
+    "What `bring_run` does where W&B answers. Raises `RunError`."
+    run = source.run(ref)
+    logged = source.ask(f"the artifacts of run {ref}", lambda: list(run.logged_artifacts()))
+    state = newest([a for a in logged if a.type == "state"])
+    best = newest([a for a in logged if a.type == "model"], "best")
+    if state is None:
+        return local_step is not None
+    step = state.metadata["step"]
+    if local_step is not None and local_step >= step:
+        than = "newer than" if local_step > step else "the same as"
+        what = f"the local state at step {local_step} is {than} the one in W&B at step {step}"
+        say(f"{ref}: {what}; going on from the local one")
+        return True
+    newer = "" if local_step is None else f", newer than the local state at step {local_step}"
+    say(f"{ref}: {state.name} at step {step}{newer}")
+    bring_files(source, state, best, run_dir)
+    write_record(Path(run_dir), RunRecord(run.id, run.entity, run.project, run.url))
     return True
 
 
-# %% ../../nbs/training/02_runs.ipynb #26dce94c
-# What may change when a run goes on; everything else would make it another run.
-MAY_CHANGE = {
-    "patience",
-    "wandb_mode",
-    "wandb_watch",
-    "max_steps",
-    "print_every",
-    "log_every",
-    "device",
-    "compile",
-    "run_dir",
-    "resume",
-    "preset",
-    "sample_only",
-    "local_checkpoint_path",
-    "load_from_run_id",
-    "wandb_project",
-    "wandb_entity",
-    "wandb_run_name",
-    "wandb_api_key",
-}
+# %% ../../nbs/training/02_runs.ipynb #0f0abb8b
+def bring_files(
+    source: Source,
+    state,  # the artifact of the run's state
+    best,  # the artifact of the best model; None if there is none
+    run_dir: str,
+):
+    "Fetch a run's files, and put them into its folder when all are there. Raises `RunError`."
+    files = {}
+    with tempfile.TemporaryDirectory() as d:
+        for name in STATE_FILES:
+            files[name] = fetch_file(source, state, name, f"{d}/state").read_bytes()
+        if best is not None:
+            model = fetch_file(source, best, "model.safetensors", f"{d}/best")
+            write_atomic(Path(run_dir) / "best.safetensors", model.read_bytes())
+    config = {**json.loads(files["config.json"]), "run_dir": run_dir}
+    files["config.json"] = json.dumps(config, indent=2) + "\n"
+    for name, content in files.items():
+        write_atomic(Path(run_dir) / name, content)
 
 
 def take_up(config: Config) -> Config:
-    "The config to go on with when `load_from_run_id` names a run that has a state, after bringing it to the run's folder; else the same config. Raises `CursiveError`."
-    if (
-        not config.load_from_run_id
-        or config.resume
-        or config.local_checkpoint_path
-        or Path("best_checkpoint.pt").exists()
-    ):
+    """The config to go on with where `load_from_run_id` names a run that has a state, which is brought to the
+    run's folder; else the same config. Raises `CursiveError`."""
+    if config.resume or not is_in_wandb(config):
         return config
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise CursiveError(
-            "Several processes cannot bring a run from W&B; bring it with one (leave torchrun out, and stop it once it trains), then start all with --resume."
+            "Several processes cannot bring a run from W&B; bring it with one (leave torchrun out, and stop "
+            "it once it trains), then start all with --resume."
         )
-    folder = Path(config.run_dir)
-    if not bring_run(
-        config, load_state(folder / "state.pt")["step"] if (folder / "state.pt").exists() else None
-    ):
+    path = Path(config.run_dir) / "state.pt"
+    if not bring_run(config, load_state(path)["step"] if path.exists() else None):
         return config
     usual = to_dict(preset(config.preset))
     asked = {k: v for k, v in to_dict(config).items() if v != usual[k]}
-    return dataclasses.replace(
-        load_config(folder / "config.json"), **asked, resume=True, wandb_api_key=config.wandb_api_key
-    )
-
-
-def state_to_resume(config: Config, folder: Path) -> dict | None:
-    "The state of the run that a folder holds; None if a new one is to begin. Raises `CursiveError` if the folder holds another run, or none to resume."
-    path = folder / "state.pt"
-    if not config.resume:
-        if path.exists():
-            raise CursiveError(
-                f"{folder} already holds a run; add --resume to go on with it, or choose another --run_dir."
-            )
-        return None
-    if not path.exists():
-        raise CursiveError(f"{folder} holds no run to resume; leave --resume out to start one.")
-    state, ours = load_state(path), to_dict(config)
-    changed = [k for k, v in state["config"].items() if k not in MAY_CHANGE and ours.get(k) != v]
-    if changed:
-        raise ConfigError(
-            f"This run was started with {changed[0]}={state['config'][changed[0]]!r}, and cannot go on with {ours.get(changed[0])!r}; start a new one for that."
-        )
-    return state
-
-
-def start_or_resume(
-    config: Config, folder: Path
-) -> tuple:  # (model, optimizer, schedule, step, best_loss, pending)
-    "What a run begins with. Raises `CursiveError` as `state_to_resume` does."
-    state = state_to_resume(config, folder)
-    if state is None:
-        model = get_checkpoint(config, sample_only=False)[0]
-        optimizer = make_optimizer(model, config)
-        return model, optimizer, Schedule(optimizer, config), 0, None, []
-    model = Transformer(config).to(pick_device(config.device))
-    model.load_state_dict(state["model"])
-    optimizer = make_optimizer(model, config)
-    schedule = Schedule(optimizer, config, state["step"])
-    optimizer.load_state_dict(state["optimizer"])
-    schedule.apply()
-    return model.train(), optimizer, schedule, state["step"], state["best_loss"], state["pending"]
+    brought = load_config(Path(config.run_dir) / "config.json")
+    return dataclasses.replace(brought, **asked, resume=True, wandb_api_key=config.wandb_api_key)
 
 
 # %% ../../nbs/training/02_runs.ipynb #999564ad
@@ -354,14 +379,18 @@ def fetch_curves(
     source = Source(key)
 
     def read():
+        curves = []
         for run in source.api.runs(project):
             rows = run.history(samples=1000, keys=[metric], x_axis="step", pandas=False)
             if rows:
-                yield Curve(run.name, dict(run.config), [r["step"] for r in rows], [r[metric] for r in rows])
+                steps, values = [r["step"] for r in rows], [r[metric] for r in rows]
+                curves.append(Curve(run.name, dict(run.config), steps, values))
+        return curves
 
-    return source.ask(f"the runs of {project}", lambda: list(read()))
+    return source.ask(f"the runs of {project}", read)
 
 
+# %% ../../nbs/training/02_runs.ipynb #20f9c1c1
 def plot_curves(
     curves: list,  # of `Curve`s
     vary: tuple = (),  # fields of the config that say what a curve is; its run's name if there are none

@@ -8,48 +8,73 @@ __all__ = [
     "READ_BACK",
     "Score",
     "score_samples",
+    "sample_of",
+    "fits",
+    "group_words",
     "evaluate_words",
     "autocast",
     "fuse",
     "Team",
+    "check_finite",
     "out_of_patience",
+    "Pace",
+    "RunLog",
+    "run_log",
+    "say_stopped",
     "read_back",
+    "Evaluation",
+    "evaluate",
+    "show_evaluation",
     "train_in",
+    "fast_network",
     "train",
     "launch",
     "train_one",
 ]
 
 # %% ../../nbs/training/03_train.ipynb #82de462c
+import contextlib
 import dataclasses
 import io
-import json
 import math
 import os
 import sys
 import time
-import types
+import typing
 import warnings
 from pathlib import Path
 
 import torch
 from torch import distributed
 
-from ..config import Config, CursiveError, GenerationParams, save_config, write_atomic
+# %% ../../nbs/training/03_train.ipynb #2d05cb51
+from ..config import Config, CursiveError, WritingOptions, save_config, write_atomic
 from ..data.batches import Batches
-from ..data.dataset import author_number, collate, create_datasets, prepare
+from cursivetransformer.data.dataset import (
+    Codec,
+    Sample,
+    StrokeDataset,
+    author_number,
+    collate,
+    create_datasets,
+    prepare,
+)
 from ..ink.points import Augmentation, Word
-from ..ink.tokens import CharTokenizer, stroke_tokenizer
+from ..ink.tokens import CharTokenizer
 from ..model.checkpoint import load_checkpoint, pick_device, save_model, save_state
-from ..model.transformer import Letters, Transformer
+from ..model.cpu import use_cpu_kernels
+from ..model.lora import in_hand
+from ..model.transformer import Transformer
 from cursivetransformer.training.runs import (
     Run,
     StopSignal,
+    TrainingState,
     plot_metrics,
     read_metrics,
     set_sizes,
     start_or_resume,
     take_up,
+    write_metrics,
 )
 from .tracking import Tracker
 from ..writing.page import save_samples
@@ -62,110 +87,123 @@ from ..writing.spelling import generate_words
 class Score:
     "How surprised a model is: nats in all, and over how many tokens and points."
 
-    nats: float
-    tokens: int
-    points: int
+    nats: float = 0.0
+    tokens: int = 0
+    points: int = 0
     per_token = property(lambda self: self.nats / self.tokens)
     per_point = property(lambda self: self.nats / self.points)
+
+    def __add__(self, other):
+        return Score(self.nats + other.nats, self.tokens + other.tokens, self.points + other.points)
 
 
 @torch.no_grad()
 def score_samples(
     model: Transformer,
-    samples: list,  # of (tokens, text, author)
-    dataset,  # knows how to collate them
+    samples: list,  # of `Sample`
+    codec: Codec,  # a dataset, say: knows how to collate them
     rows: int = 32,  # samples computed together
 ) -> Score:
     "Evaluate samples, the longest together."
     device = model.lm_head.weight.device
-    samples = sorted(samples, key=lambda s: len(s[0]))
-    was_training, score = model.training, Score(0.0, 0, 0)
+    tokenizer = codec.tokenizer
+    samples = sorted(samples, key=lambda s: len(s.tokens))
+    was_training = model.training
     model.eval()
+    score = Score()
     for i in range(0, len(samples), rows):
-        batch = [t.to(device) for t in collate(samples[i : i + rows], dataset)]
-        n = int((batch[2] != model.pad).sum())
-        score.nats += model(*batch)[1].item() * n
-        score.tokens += n
-        score.points += (
-            sum(int((t < dataset.tokenizer.n_bins).sum()) for t, *_ in samples[i : i + rows])
-            // dataset.tokenizer.tokens_per_point
-        )
+        some = samples[i : i + rows]
+        x, c, y, author = (t.to(device) for t in collate(some, codec))
+        tokens = int((y != model.pad).sum())
+        slots = sum(int((s.tokens < tokenizer.n_bins).sum()) for s in some)  # tokens of points
+        nats = model(x, c, y, author)[1].item() * tokens
+        score += Score(nats, tokens, slots // tokenizer.tokens_per_point)
     model.train(was_training)
     return score
 
 
 # %% ../../nbs/training/03_train.ipynb #6fb1e945
-def evaluate_words(
-    model: Transformer,
-    words: list,  # of `Word`
-    num_words: int = 1,  # in a sample; neighbours in the list, of one author, as many as the model can read at once
-) -> Score:
-    """Evaluate every word of a list once, whole, bent by the means and nothing random, in its author's hand if the model knows it, else in the first.
-    Raises `CursiveError` for a word the model cannot take."""
-    c = model.config
-    dataset = types.SimpleNamespace(
-        config=c,
-        tokenizer=stroke_tokenizer(c.tokenizer),
-        characters=CharTokenizer(c.alphabet, c.context_block_size),
-    )
-    bend = Augmentation(fraction=c.downsample_mean)
-    limit = c.block_size if c.positions == "learned" else math.inf
-    samples, group = {}, []  # author: their samples
+def sample_of(words: list, codec: Codec) -> Sample:
+    "Some `Word`s of one author as a sample: whole, bent by the means and nothing random."
+    config = codec.config
+    bend = Augmentation(fraction=config.downsample_mean)
+    tokens = prepare([bend(w) for w in words], codec.tokenizer, config.start_token)
+    author = author_number(words[0].author, config)
+    return Sample(codec.tokenizer.join(tokens), " ".join(w.text for w in words), author)
 
-    def encode(group):
-        tokens = dataset.tokenizer.join(prepare([p for _, p in group], dataset.tokenizer, c.start_token))
-        return tokens, " ".join(w.text for w, _ in group), author_number(group[0][0].author, c)
 
-    def fits(sample):
-        return len(sample[0]) < limit and len(sample[1]) <= c.context_block_size
+def fits(sample: Sample, config: Config) -> bool:
+    "Whether a model of this config can read a sample at once."
+    limit = config.block_size if config.positions == "learned" else math.inf
+    return len(sample.tokens) < limit and len(sample.text) <= config.context_block_size
 
+
+def group_words(words: list, num_words: int, codec: Codec) -> list:  # of lists of `Word`
+    """Neighbours in a list, of one author, at most so many together, and no more than fit. Raises
+    `CursiveError` for a word that does not fit alone."""
+    groups = []
     for word in words:
-        one = word, bend(word)
-        if group and (
-            len(group) == num_words or word.author != group[0][0].author or not fits(encode(group + [one]))
-        ):
-            samples.setdefault(group[0][0].author, []).append(encode(group))
-            group = []
-        group.append(one)
-        if not fits(encode([one])):
+        if not fits(sample_of([word], codec), codec.config):
             raise CursiveError(
                 f"The word '{word.text}' is longer than the model can take; leave it out of the bank."
             )
-    samples.setdefault(group[0][0].author, []).append(encode(group))
-    total = Score(0.0, 0, 0)
+        last = groups[-1] if groups else []
+        room = last and len(last) < num_words and word.author == last[0].author
+        if room and fits(sample_of([*last, word], codec), codec.config):
+            last.append(word)
+        else:
+            groups.append([word])
+    return groups
+
+
+# %% ../../nbs/training/03_train.ipynb #70018f90
+def evaluate_words(
+    model: Transformer,
+    words: list,  # of `Word`
+    num_words: int = 1,  # in a sample, where they are of one author and the model can read them at once
+) -> Score:
+    """Evaluate every word of a list once, in its author's hand if the model knows it, else in the first.
+    Raises `CursiveError` for a word the model cannot take."""
+    config = model.config
+    codec = Codec(config)
+    codec.characters = CharTokenizer(config.alphabet, config.context_block_size)
+    samples = {}  # author: theirs
+    for group in group_words(words, num_words, codec):
+        samples.setdefault(group[0].author, []).append(sample_of(group, codec))
+    total = Score()
     for author, theirs in samples.items():
-        with model.in_hand(author if author in model.authors else None):
-            score = score_samples(model, theirs, dataset)
-        total = Score(total.nats + score.nats, total.tokens + score.tokens, total.points + score.points)
+        with in_hand(model, author if author in model.authors else None):
+            total += score_samples(model, theirs, codec)
     return total
 
 
 # %% ../../nbs/training/03_train.ipynb #79dc454c
 def autocast(device: torch.device):
-    "A context in which matrices are multiplied in bfloat16, on GPUs that do this in hardware: CUDA, compute capability 8 or newer."
+    """A context in which matrices are multiplied in bfloat16, on GPUs that do this in hardware: CUDA, compute
+    capability 8 or newer."""
     half = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
     return torch.autocast(device.type, torch.bfloat16, enabled=half)
 
 
 def fuse(
     model: Transformer,
-    batch: tuple,  # x, c, y, author: to try it on
+    batch: tuple,  # of `Batches`: to try it on
     backend: str = "inductor",  # of `torch.compile`
 ):
     "The model with its operations fused; the model itself, with a notice, where the compiler fails."
-    Letters.misspelling = torch.compiler.disable(
-        Letters.misspelling
-    )  # lengths are on the CPU, which the compiler does not like
+    if model.config.spell:
+        # Its lengths are on the CPU, which the compiler does not like.
+        letters = model.transformer["letters"]
+        letters.loss = torch.compiler.disable(letters.loss)
     fused = torch.compile(model, dynamic=True, backend=backend)
     try:
         with autocast(batch[0].device):
             fused(*batch)[1].backward()
         return fused
     except Exception as e:  # compilers fail in many ways, and none of them is a reason not to train
-        warnings.warn(
-            f"torch.compile failed ({type(e).__name__}: {' '.join(str(e).split())[:200]}); going on without, slower. --compile=false skips the attempt.",
-            stacklevel=2,
-        )
+        reason = f"{type(e).__name__}: {' '.join(str(e).split())[:200]}"
+        advice = "going on without, slower. --compile=false skips the attempt."
+        warnings.warn(f"torch.compile failed ({reason}); {advice}", stacklevel=2)
         return model
     finally:
         model.zero_grad()
@@ -173,22 +211,26 @@ def fuse(
 
 # %% ../../nbs/training/03_train.ipynb #b4f5670d
 class Team:
-    "The processes that `torchrun` started together, or this one alone. Raises `CursiveError` where there are more of them than GPUs."
+    """The processes that `torchrun` started together, or this one alone. Raises `CursiveError` where there
+    are more of them than GPUs."""
 
     def __init__(self, config: Config):
-        self.rank, self.size, local = (
-            int(os.environ.get(name, default))
-            for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
-        )
-        self.leads, self.cuda = self.rank == 0, pick_device(config.device).startswith("cuda")
-        if self.size == 1:
-            return
-        if self.cuda and local >= torch.cuda.device_count():
+        self.rank = int(os.environ.get("RANK", 0))
+        self.size = int(os.environ.get("WORLD_SIZE", 1))
+        self.leads = self.rank == 0
+        self.cuda = pick_device(config.device).startswith("cuda")
+        if self.size > 1 and self.cuda:
+            self.take_gpu(int(os.environ.get("LOCAL_RANK", 0)))
+
+    @staticmethod
+    def take_gpu(number: int):
+        gpus = torch.cuda.device_count()
+        if number >= gpus:
             raise CursiveError(
-                f"There are {torch.cuda.device_count()} GPUs here for at least {local + 1} processes; start as many as there are GPUs, or add --device cpu."
+                f"There are {gpus} GPUs here for at least {number + 1} processes; start as many as there are "
+                "GPUs, or add --device cpu."
             )
-        if self.cuda:
-            torch.cuda.set_device(local)  # "cuda" now means this one
+        torch.cuda.set_device(number)  # "cuda" now means this one
 
     def __enter__(self):
         if self.size > 1:
@@ -214,189 +256,276 @@ class Team:
         return torch.nn.parallel.DistributedDataParallel(model) if self.size > 1 else model
 
 
-# %% ../../nbs/training/03_train.ipynb #3d813058
-EVALUATED = 256  # held-out samples at each evaluation
-READ_BACK = 16  # words written and read back at each evaluation
+# %% ../../nbs/training/03_train.ipynb #2854af1b
+def check_finite(loss: float, step: int) -> float:
+    "The loss itself. Raises `CursiveError` where it is no number."
+    if not math.isfinite(loss):
+        raise CursiveError(
+            f"The loss became {loss} before step {step}; start again in another --run-dir with a lower "
+            "--learning-rate."
+        )
+    return loss
 
 
 def out_of_patience(metrics: list, config: Config) -> bool:
     "Whether the last `patience` evaluations brought no better test loss."
-    found = [r["test_loss"] for r in metrics if "test_loss" in r]
-    return (
-        bool(config.patience)
-        and len(found) - 1 - min(range(len(found)), key=found.__getitem__, default=-1) >= config.patience
-    )
+    if not config.patience:
+        return False
+    found = [row["test_loss"] for row in metrics if "test_loss" in row]
+    return bool(found) and len(found) - 1 - found.index(min(found)) >= config.patience
 
 
-def read_back(model: Transformer, dataset) -> Legibility:
-    "How the bundled reader reads words of a dataset's texts as the model writes them: each once, by the same random numbers every time."
-    texts = [w for i in range(READ_BACK) for w in dataset.sample(i)[1].split()][:READ_BACK]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a model at the start of its training ends no word
-        ink = generate_words(model, texts, GenerationParams(), dataset, tries=1)
-    return legibility([Word(text, points) for text, points in zip(texts, ink)])
+@dataclasses.dataclass
+class Pace:
+    "What was done since a moment."
+
+    steps: int = 0
+    tokens: int = 0
+    since: float = dataclasses.field(default_factory=time.perf_counter)  # seconds
+
+    def figures(self) -> dict:
+        seconds = time.perf_counter() - self.since
+        return dict(seconds_per_step=seconds / self.steps, tokens_per_second=self.tokens / seconds)
 
 
-def train_in(team: Team, config: Config, watch=None) -> Run:
-    "The run, as one of the processes of a team."
-    from tqdm.auto import tqdm
+# %% ../../nbs/training/03_train.ipynb #6fea8435
+@dataclasses.dataclass
+class RunLog:
+    """What a run tells while it goes on: its folder, W&B, and who watches. Every process of a team has one,
+    and only the first process's writes."""
 
-    config = take_up(config)
-    folder = Path(config.run_dir)
-    training, held_out = create_datasets(config)
-    model, optimizer, schedule, step, best, pending = start_or_resume(
-        set_sizes(config, training.words), folder
-    )
-    team.any(False)  # nobody writes before everybody has looked
-    device = model.lm_head.weight.device
-    batches = Batches(training, device, team.rank, team.size)
-    test_samples = [held_out.sample(i) for i in range(min(EVALUATED, len(held_out)))]
-    metrics, pictures = read_metrics(folder, step) if config.resume else [], []
-    pending = [
-        torch.tensor(p, device=device) for p in pending
-    ]  # (loss, gradient norm) of steps that are in no line of metrics yet
-    if team.leads:
-        save_config(config, folder / "config.json")
+    config: Config
+    state: TrainingState
+    team: Team
+    tracker: Tracker
+    bar: typing.Any  # of tqdm
+    watch: typing.Callable | None  # called with the metrics and the paths of the newest pictures
+    metrics: list  # of dicts, in order of their step
+    pictures: list = dataclasses.field(default_factory=list)
+    pace: Pace = dataclasses.field(default_factory=Pace)  # since the last line of metrics or evaluation
 
-    def log(**row):
-        metrics.append(row)
-        if team.leads:
-            write_atomic(folder / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in metrics))
-        tracker.log(row)
-        if watch and team.leads:
-            watch(metrics, pictures)
+    folder = property(lambda self: Path(self.config.run_dir))
 
-    def finite(loss: float) -> float:
-        if not math.isfinite(loss):
-            raise CursiveError(
-                f"The loss became {loss} before step {step}; start again in another --run_dir with a lower --learning_rate."
-            )
-        return loss
+    @property
+    def finished(self) -> bool:
+        out_of_steps = self.state.step >= self.config.max_steps
+        return out_of_steps or out_of_patience(self.metrics, self.config)
 
-    def values() -> list:  # here a GPU is waited for
-        rows = team.mean(torch.stack(pending)).tolist() if pending else []
+    def count(self, loss: torch.Tensor, norm: torch.Tensor, tokens: int):
+        "Note a step that was done, without waiting for the device."
+        self.state.pending.append(torch.stack([loss.detach(), norm]))
+        self.pace.steps += 1
+        self.pace.tokens += tokens
+        self.bar.update()
+
+    def fetch_pending(self) -> list:  # of [loss, gradient norm], means over processes
+        "What was noted since the last line of metrics. Raises `CursiveError` for a loss that is no number."
+        pending = self.state.pending
+        rows = self.team.mean(torch.stack(pending)).tolist() if pending else []
         for loss, _ in rows:
-            finite(loss)
+            check_finite(loss, self.state.step)
         return rows
 
-    def save(loss: float | None):
-        rows = values()
-        if not team.leads:
-            return
-        save_state(folder / "state.pt", model, optimizer, step, best, rows)
-        save_model(model, folder / "last.safetensors", step, loss)
+    def report(self):
+        "Add a line of metrics about the steps since the last one."
+        loss, norm = torch.tensor(self.fetch_pending(), dtype=torch.float64).mean(0).tolist()
+        rate = self.state.schedule.get_last_lr()[-1]
+        self.add(dict(train_loss=loss, learning_rate=rate, grad_norm=norm, **self.pace.figures()))
+        self.state.pending = []
+        self.pace = Pace()
 
-    def evaluate():
-        nonlocal best, pictures
-        score = score_samples(model, test_samples, held_out)
-        loss = finite(score.per_token)
-        legible = {"character_error": read_back(model, held_out).character_error} if team.leads else {}
-        log(step=step, test_loss=loss, test_loss_per_point=score.per_point, **legible)
-        better = best is None or loss < best
-        best = loss if better else best
-        save(loss)
-        if not team.leads:
-            return
-        if better:
-            save_model(model, folder / "best.safetensors", step, loss)
-        tracker.checkpoint(best=better)
-        pictures = [
-            p
-            for d in (training, held_out)
-            for do_sample in (False, True)
-            for p in save_samples(model, d, 1, do_sample, folder / "samples", f"step_{step:06d}_")
-        ]
-        tracker.log_samples(step, pictures, model)
-        if watch:
-            watch(metrics, pictures)
-        picture = io.BytesIO()
-        plot_metrics(metrics)[0].savefig(picture, format="png", dpi=120)
-        write_atomic(folder / "loss.png", picture.getvalue())
-        bar.set_postfix_str(f"test {loss:.3f}")
+    def add(self, figures: dict):
+        "Add a line of metrics."
+        self.metrics.append({"step": self.state.step, **figures})
+        if self.team.leads:
+            write_metrics(self.folder, self.metrics)
+            self.tracker.log(self.metrics[-1])
+            self.show()
 
-    steps, tokens, since = 0, 0, time.perf_counter()  # since the last line of metrics or evaluation
+    def show(self):
+        if self.watch:
+            self.watch(self.metrics, self.pictures)
+
+    def save(self, loss: float | None = None):  # held-out nats a token, if that is known
+        "Keep the model, and what it takes to go on."
+        state = self.state
+        rows = self.fetch_pending()
+        if self.team.leads:
+            path = self.folder / "state.pt"
+            save_state(path, state.model, state.optimizer, state.step, state.best_loss, rows)
+            save_model(state.model, self.folder / "last.safetensors", state.step, loss)
+
+
+# %% ../../nbs/training/03_train.ipynb #f7cb8d0c
+@contextlib.contextmanager
+def run_log(config: Config, state: TrainingState, team: Team, watch=None):
+    "Within `with`, the `RunLog` of a run. A new run can be resumed from here on."
+    from tqdm.auto import tqdm
+
+    folder = Path(config.run_dir)
+    metrics = read_metrics(folder, state.step) if config.resume else []
     tracked = config if team.leads else dataclasses.replace(config, wandb_mode="disabled")
+    shown = dict(total=config.max_steps, initial=state.step, unit="step", dynamic_ncols=True)
+    hidden = not team.leads or watch is not None
+    if team.leads:
+        save_config(config, folder / "config.json")
     with (
-        StopSignal() as stop,
-        model.in_hand(config.added_authors[-1] if config.added_authors else None),
         Tracker(tracked, folder, metrics) as tracker,
-        tqdm(
-            total=config.max_steps,
-            initial=step,
-            unit="step",
-            dynamic_ncols=True,
-            desc=str(folder),
-            disable=not team.leads or watch is not None,
-        ) as bar,
+        tqdm(**shown, desc=str(folder), disable=hidden) as bar,
     ):
         if team.leads and not config.resume:
-            save_state(folder / "state.pt", model, optimizer, step, best)
-        fusing = config.compile and device.type == "cuda" and step < config.max_steps
-        if fusing:
-            bar.set_postfix_str("compiling, a minute or so")
-        network = team.share(fuse(model, batches(step)) if fusing else model)
-        while (
-            step < config.max_steps and not team.any(stop.received) and not out_of_patience(metrics, config)
-        ):
-            batch = batches(step)
-            own, all_targets = batches.targets(step)
+            save_state(folder / "state.pt", state.model, state.optimizer, state.step, state.best_loss)
+        yield RunLog(config, state, team, tracker, bar, watch, metrics)
+
+
+def say_stopped(log: RunLog, received: str | None):  # the signal's name; None if another process got it
+    "Say how to go on with a run that was stopped."
+    if log.team.leads:
+        by = received or "a signal to another process"
+        done = f"Stopped by {by} at step {log.state.step}; everything is saved."
+        log.bar.write(f"{done} Go on with: cursive train --resume --run-dir {log.folder}", file=sys.stderr)
+
+
+# %% ../../nbs/training/03_train.ipynb #028b337f
+EVALUATED = 256  # held-out samples at each evaluation
+READ_BACK = 16  # words written and read back at each evaluation
+
+
+def read_back(model: Transformer, dataset: StrokeDataset) -> Legibility:
+    """How the bundled reader reads words of a dataset's texts as the model writes them: each once, by the
+    same random numbers every time."""
+    words = [word for i in range(READ_BACK) for word in dataset.sample(i).text.split()][:READ_BACK]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a model at the start of its training ends no word
+        ink = generate_words(model, words, WritingOptions(), dataset, tries=1)
+    return legibility([Word(text, points) for text, points in zip(words, ink)])
+
+
+class Evaluation:
+    "What is asked of a model between steps."
+
+    def __init__(self, training: StrokeDataset, held_out: StrokeDataset):
+        self.training = training
+        self.held_out = held_out
+        self.samples = [held_out.sample(i) for i in range(min(EVALUATED, len(held_out)))]
+
+    def score(self, model: Transformer) -> Score:
+        return score_samples(model, self.samples, self.held_out)
+
+    def pictures(self, model: Transformer, folder: Path, prefix: str) -> list:  # of paths
+        "A text of each side, as the likeliest tokens have it and drawn at random."
+        paths = []
+        for dataset in self.training, self.held_out:
+            for do_sample in False, True:
+                paths += save_samples(model, dataset, 1, do_sample, folder, prefix)
+        return paths
+
+
+# %% ../../nbs/training/03_train.ipynb #8ef88507
+def evaluate(log: RunLog, evaluation: Evaluation):
+    "Score the model, keep it, and have it write."
+    state = log.state
+    score = evaluation.score(state.model)
+    loss = check_finite(score.per_token, state.step)
+    figures = dict(test_loss=loss, test_loss_per_point=score.per_point)
+    if log.team.leads:
+        figures["character_error"] = read_back(state.model, evaluation.held_out).character_error
+    log.add(figures)
+    better = state.best_loss is None or loss < state.best_loss
+    if better:
+        state.best_loss = loss
+    log.save(loss)
+    if log.team.leads:
+        show_evaluation(log, evaluation, loss, better)
+    log.pace = Pace()
+
+
+def show_evaluation(log: RunLog, evaluation: Evaluation, loss: float, better: bool):
+    "Put checkpoint, pictures and curves where they are looked for."
+    model, step = log.state.model, log.state.step
+    if better:
+        save_model(model, log.folder / "best.safetensors", step, loss)
+    log.tracker.checkpoint(best=better)
+    log.pictures = evaluation.pictures(model, log.folder / "samples", f"step_{step:06d}_")
+    log.tracker.log_samples(step, log.pictures, model)
+    log.show()
+    curves = io.BytesIO()
+    plot_metrics(log.metrics)[0].savefig(curves, format="png", dpi=120)
+    write_atomic(log.folder / "loss.png", curves.getvalue())
+    log.bar.set_postfix_str(f"test {loss:.3f}")
+
+
+# %% ../../nbs/training/03_train.ipynb #3d813058
+def train_in(team: Team, config: Config, watch=None) -> Run:
+    "The run, as one of the processes of a team."
+    config = take_up(config)
+    training, held_out = create_datasets(config)
+    state = start_or_resume(set_sizes(config, training.words), Path(config.run_dir))
+    team.any(False)  # nobody writes before everybody has looked
+    model = state.model
+    device = model.lm_head.weight.device
+    batches = Batches(training, device, team.rank, team.size)
+    evaluation = Evaluation(training, held_out)
+    hand = config.added_authors[-1] if config.added_authors else None
+    with StopSignal() as stop, in_hand(model, hand), run_log(config, state, team, watch) as log:
+        network = team.share(fast_network(log, batches))
+        while not log.finished and not team.any(stop.received):
+            batch = batches(state.step)
+            own_targets, all_targets = batches.targets(state.step)
             with autocast(device):
                 _, loss = network(*batch)
-            loss = loss * (own * team.size / all_targets)  # the mean over processes is the mean over tokens
-            tokens += all_targets
-            optimizer.zero_grad()
+            # The mean over processes is then the mean over tokens.
+            loss = loss * (own_targets * team.size / all_targets)
+            state.optimizer.zero_grad()
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip or math.inf)
-            optimizer.step()
-            schedule.step()
-            pending.append(torch.stack([loss.detach(), norm]))
-            step, steps = step + 1, steps + 1
-            bar.update()
-            if step % config.print_every == 0 or step == config.max_steps:
-                mean_loss, mean_norm = torch.tensor(values(), dtype=torch.float64).mean(0).tolist()
-                seconds = time.perf_counter() - since
-                log(
-                    step=step,
-                    train_loss=mean_loss,
-                    learning_rate=schedule.get_last_lr()[-1],
-                    grad_norm=mean_norm,
-                    seconds_per_step=seconds / steps,
-                    tokens_per_second=tokens / seconds,
-                )
-                pending, steps, tokens, since = [], 0, 0, time.perf_counter()
-            if step % config.log_every == 0:
-                evaluate()
-                steps, tokens, since = 0, 0, time.perf_counter()
-        if step < config.max_steps and not out_of_patience(metrics, config):
-            save(None)
-            tracker.checkpoint()
-            if team.leads:
-                bar.write(
-                    f"Stopped by {stop.received or 'a signal to another process'} at step {step}; everything is saved. Go on with: cursive train --resume --run_dir {folder}",
-                    file=sys.stderr,
-                )
-        elif not any(r["step"] == step and "test_loss" in r for r in metrics):
-            evaluate()
-    return Run(
-        folder, model.eval(), metrics, finished=step >= config.max_steps or out_of_patience(metrics, config)
-    )
+            state.optimizer.step()
+            state.schedule.step()
+            state.step += 1
+            log.count(loss, norm, all_targets)
+            if state.step % config.print_every == 0 or state.step == config.max_steps:
+                log.report()
+            if state.step % config.log_every == 0:
+                evaluate(log, evaluation)
+        if not log.finished:
+            log.save()
+            log.tracker.checkpoint()
+            say_stopped(log, stop.received)
+        elif not any(row["step"] == state.step and "test_loss" in row for row in log.metrics):
+            evaluate(log, evaluation)
+    return Run(log.folder, model.eval(), log.metrics, log.finished)
 
 
 # %% ../../nbs/training/03_train.ipynb #f10b02af
+def fast_network(log: RunLog, batches: Batches):
+    "The run's model as its device trains it fastest: on a CPU piece by piece, on a CUDA GPU fused."
+    model = log.state.model
+    device = batches.device.type
+    if device == "cpu":
+        return use_cpu_kernels(model)
+    if device != "cuda" or log.finished or not log.config.compile:
+        return model
+    log.bar.set_postfix_str("compiling, a minute or so")
+    return fuse(model, batches(log.state.step))
+
+
 def train(
     config: Config,
-    watch=None,  # takes the place of the progress bar: called with the metrics so far and the paths of the newest sample pictures, whenever there are new ones
+    watch=None,  # called with the metrics so far and the paths of the newest pictures, in place of a bar
 ) -> Run:
-    "Train until `max_steps`, or until stopped, keeping everything in `config.run_dir`. Under `torchrun` each process takes a share of every batch. Raises `CursiveError`."
+    """Train until `max_steps`, or until stopped, keeping everything in `config.run_dir`. Under `torchrun`
+    each process takes a share of every batch. Raises `CursiveError`."""
     with Team(config) as team:
         return train_in(team, config, watch)
 
 
+# %% ../../nbs/training/03_train.ipynb #e9cacbe9
 def launch(
     config: Config,
     processes: int,  # one a GPU, or several on a CPU
 ) -> Run:
-    "`train` with several processes of this machine, from a notebook or a program. Raises `CursiveError` saying what stopped the first that failed."
+    """`train` with several processes of this machine, from a notebook or a program. Raises `CursiveError`
+    saying what stopped the first that failed."""
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -415,13 +544,11 @@ def launch(
     except ChildFailedError as e:
         rank, failure = e.get_first_failure()
         said = failure.message["message"] if isinstance(failure.message, dict) else failure.message
-        raise CursiveError(
-            f"Process {rank} of {processes} failed, and the others were stopped. {said.removeprefix('CursiveError: ')}"
-        ) from e
+        what = f"Process {rank} of {processes} failed, and the others were stopped."
+        raise CursiveError(f"{what} {said.removeprefix('CursiveError: ')}") from e
     folder = Path(config.run_dir)
-    return Run(
-        folder, load_checkpoint(folder / "last.safetensors", config.device), read_metrics(folder), finished[0]
-    )
+    model = load_checkpoint(folder / "last.safetensors", config.device)
+    return Run(folder, model, read_metrics(folder), finished[0])
 
 
 def train_one(config: Config) -> bool:  # whether the run finished

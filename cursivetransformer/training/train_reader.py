@@ -4,36 +4,58 @@
 
 # %% auto #0
 __all__ = [
-    "DEFAULTS",
     "KNOBS",
+    "DEFAULTS",
+    "ORDER",
+    "BEND",
     "through_tokens",
     "distort",
-    "reader_config",
-    "Lessons",
     "as_written",
+    "reader_config",
+    "ReaderBatch",
+    "ReaderBatches",
+    "fewest_positions",
+    "ctc_loss",
+    "measure",
     "start_reader",
+    "ReaderLog",
     "train_reader",
 ]
 
 # %% ../../nbs/training/04_train_reader.ipynb #2d02850a
-import json
 import sys
 import time
+import typing
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..config import Config, ConfigError, preset, save_config, write_atomic
+from ..config import Config, ConfigError, preset, save_config, takes
 from ..data.banks import load_bank, split_words, usable
 from ..data.seeds import sample_rng
 from ..ink.points import Augmentation, downsample, offsets_to_strokes, strokes_to_offsets
 from ..ink.tokens import PolarTokenizer, StrokeTokenizer
 from ..model.checkpoint import pick_device, save_state
 from .optim import Schedule
-from .runs import MAY_CHANGE, Run, StopSignal, read_metrics, state_to_resume
+from cursivetransformer.training.runs import (
+    MAY_CHANGE,
+    Run,
+    StopSignal,
+    TrainingState,
+    read_metrics,
+    state_to_resume,
+    write_metrics,
+)
 from .train import autocast
-from ..writing.reader import Reader, compare, features, log_likelihood, retrace, save_reader
+from cursivetransformer.writing.reader import (
+    Reader,
+    compare,
+    features,
+    log_likelihood,
+    retrace,
+    save_reader,
+)
 
 
 # %% ../../nbs/training/04_train_reader.ipynb #a45d66e9
@@ -44,9 +66,8 @@ def through_tokens(
 ) -> np.ndarray:  # (N, 3)
     "The points of some words as they come back from tokens. Each word stays where it begins."
     back = offsets_to_strokes(tokenizer.decode(tokenizer.encode(strokes_to_offsets(points))))
-    back[:, :2] += np.repeat(
-        points[first, :2] - back[first, :2], np.diff(np.append(first, len(points))), axis=0
-    )
+    lengths = np.diff(np.append(first, len(points)))
+    back[:, :2] += np.repeat(points[first, :2] - back[first, :2], lengths, axis=0)
     return back
 
 
@@ -55,28 +76,44 @@ def distort(
     rng: np.random.Generator,
     tokenizer: StrokeTokenizer,
 ) -> list:  # of (M, 3) arrays
-    "Bend words at random: slant, size, rotation, height, points left out and trembling; half of them as they come back from tokens."
-    n, fraction, drop = len(inks), rng.uniform(0, 0.75), rng.uniform(0, 0.1)
+    """Bend words at random: slant, size, rotation, height, points left out and trembling; half of them as
+    they come back from tokens."""
+    n = len(inks)
     word = np.repeat(np.arange(n), [len(p) for p in inks])
+    fraction = rng.uniform(0, 0.75)
+    drop = rng.uniform(0, 0.1)
     points = downsample(np.column_stack([np.concatenate(inks), word]), fraction, drop, rng)
     word = points[:, 3].astype(int)
-    x, y, pen = points.T[:3]
-    x, y = (
-        (x + rng.uniform(-0.5, 0.1, n)[word] * y) * rng.uniform(0.8, 1.25, n)[word],
-        y * rng.uniform(0.85, 1.15, n)[word],
-    )
-    angle, shift = np.deg2rad(rng.uniform(-4, 4, n))[word], rng.normal(0, 0.015, n)[word]
-    points = np.column_stack(
-        [x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle) + shift, pen]
-    )
+    x, y, pen_down = points.T[:3]
+    # One amount a word, for all of its points.
+    slanted = x + rng.uniform(-0.5, 0.1, n)[word] * y
+    x = slanted * rng.uniform(0.8, 1.25, n)[word]
+    y = y * rng.uniform(0.85, 1.15, n)[word]
+    angle = np.deg2rad(rng.uniform(-4, 4, n))[word]
+    height = rng.normal(0, 0.015, n)[word]
+    turned = x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle) + height
+    points = np.column_stack([*turned, pen_down])
     points[:, :2] += (rng.uniform(0, 0.004, n)[word] * rng.standard_normal((2, len(word)))).T
     first = np.flatnonzero(np.diff(word, prepend=-1))
     tokenised = (rng.random(n) < 0.5)[word, None]
     return np.split(np.where(tokenised, through_tokens(points, first, tokenizer), points), first[1:])
 
 
+# %% ../../nbs/training/04_train_reader.ipynb #d96dc982
+def as_written(words: list) -> list:  # of (N, 3) arrays
+    "Ink of words as a model would have written them."
+    tokenizer = PolarTokenizer()
+    bend = Augmentation()
+    return [through_tokens(bend(w), np.array([0]), tokenizer) for w in words]
+
+
 # %% ../../nbs/training/04_train_reader.ipynb #323aadb7
-# What differs from the other presets, and which knobs of a config a reader has.
+# The settings of a `Config` that a reader's training has.
+KNOBS = tuple(
+    """dataset_name alphabet add_digits max_steps batch_size learning_rate weight_decay grad_clip seed device
+    run_dir resume print_every log_every""".split()
+)
+# What they are, and what else differs, where it is not what the default preset says.
 DEFAULTS = dict(
     dataset_name="bigbank_3500+easybank",
     max_steps=3_000,
@@ -89,162 +126,184 @@ DEFAULTS = dict(
     log_every=500,
     run_dir="runs/reader",
 )
-KNOBS = (
-    "dataset_name",
-    "alphabet",
-    "add_digits",
-    "max_steps",
-    "batch_size",
-    "learning_rate",
-    "weight_decay",
-    "grad_clip",
-    "seed",
-    "device",
-    "run_dir",
-    "resume",
-    "print_every",
-    "log_every",
-)
 
 
-def reader_config(**overrides) -> Config:
-    "A config for `train_reader`. Raises `ConfigError` for a knob that a reader does not have."
-    other = sorted(set(overrides) - set(KNOBS))
+@takes(Config, *KNOBS, defaults=DEFAULTS)
+def reader_config(**settings) -> Config:
+    "A config for `train_reader`. Raises `ConfigError` for a setting that a reader does not have."
+    other = sorted(set(settings) - set(KNOBS))
     if other:
         raise ConfigError(f"A reader has no setting '{other[0]}'; it has {', '.join(KNOBS)}.")
-    return preset(**{**DEFAULTS, **overrides})
+    return preset(**{**DEFAULTS, **settings})
 
 
-class Lessons:
-    "`lessons(step)` is the batch of a step: distorted words of similar length, their counts, and their texts as class ids. Every word comes once before any comes again."
+# %% ../../nbs/training/04_train_reader.ipynb #65a14f97
+# Second integers of the keys of random numbers: for the order of words, and for bending them.
+ORDER, BEND = 3, 4
+
+
+class ReaderBatch(typing.NamedTuple):
+    "Distorted words of similar length, and what they say."
+
+    features: torch.Tensor  # (B, FEATURES, T)
+    counts: torch.Tensor  # (B,) how many of the T are real
+    texts: list  # of B lists of class ids
+
+
+class ReaderBatches:
+    "`batches(step)` is the `ReaderBatch` of a step. Every word comes once before any comes again."
 
     def __init__(self, words: list, reader: Reader, config: Config):
-        self.inks, self.config, self.tokenizer = [w.points for w in words], config, PolarTokenizer()
+        self.inks = [w.points for w in words]
         self.texts = [[reader.ids[c] for c in w.text] for w in words]
-        self.length = retrace(self.inks)[1]
+        self.config = config
+        self.tokenizer = PolarTokenizer()
+        _, self.length = retrace(self.inks)
         self.round = max(1, len(words) // config.batch_size)  # steps in which every word comes once
 
     def rows(self, step: int) -> np.ndarray:
         "Which words a step takes."
-        rng = sample_rng(self.config.seed, 3, step // self.round)
+        rng = sample_rng(self.config.seed, ORDER, step // self.round)
         order = np.argsort(self.length * rng.uniform(0.9, 1.1, len(self.length)))
         return np.array_split(order, self.round)[rng.permutation(self.round)[step % self.round]]
 
-    def __call__(self, step: int) -> tuple:  # (B, FEATURES, T), (B,), list of B lists
+    def __call__(self, step: int) -> ReaderBatch:
         rows = self.rows(step)
-        points, counts = retrace(
-            distort([self.inks[r] for r in rows], sample_rng(self.config.seed, 4, step), self.tokenizer)
-        )
-        return features(points, counts), torch.from_numpy(counts), [self.texts[r] for r in rows]
-
-
-def as_written(words: list) -> list:  # of (N, 3) arrays
-    "Ink of words as a model would have written them: sheared and downsampled by the means, and through tokens."
-    tokenizer, bend = PolarTokenizer(), Augmentation()
-    return [through_tokens(bend(w), np.array([0]), tokenizer) for w in words]
+        rng = sample_rng(self.config.seed, BEND, step)
+        points, counts = retrace(distort([self.inks[r] for r in rows], rng, self.tokenizer))
+        return ReaderBatch(features(points, counts), torch.from_numpy(counts), [self.texts[r] for r in rows])
 
 
 # %% ../../nbs/training/04_train_reader.ipynb #f4d4266e
-def start_reader(config: Config, folder: Path) -> tuple:  # (reader, optimizer, step)
+def fewest_positions(text: list) -> int:
+    "How many positions a text of class ids takes at least."
+    return len(text) + sum(a == b for a, b in zip(text, text[1:]))
+
+
+def ctc_loss(reader: Reader, batch: ReaderBatch) -> torch.Tensor:  # (), nats a character
+    "How surprised a reader is by the texts of a batch."
+    device = reader.head.weight.device
+    with autocast(device):
+        logp, real = reader(batch.features.to(device), batch.counts.to(device))
+    fits = real.cpu() >= torch.tensor([fewest_positions(t) for t in batch.texts])
+    texts = [t for t, f in zip(batch.texts, fits.tolist()) if f]
+    return -log_likelihood(logp[fits], real[fits], texts).sum() / max(1, sum(map(len, texts)))
+
+
+def measure(reader: Reader, inks: list, texts: list) -> tuple:  # (nats a character, `Legibility`)
+    "How surprised a reader is by what some inks say, and what it reads in them."
+    reader.eval()
+    said, _ = reader.judge(inks)
+    nats = 0.0
+    for rows, logp, real in reader.log_probs(inks):
+        ids = [[reader.ids[c] for c in texts[r]] for r in rows]
+        nats -= log_likelihood(logp, real, ids).sum().item()
+    reader.train()
+    return nats / sum(map(len, texts)), compare(texts, said)
+
+
+# %% ../../nbs/training/04_train_reader.ipynb #d1dd3939
+def start_reader(config: Config, folder: Path) -> TrainingState:
     "What a reader's run begins with. Raises `CursiveError` as `state_to_resume` does."
-    state, device = state_to_resume(config, folder), pick_device(config.device)
+    saved = state_to_resume(config, folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        reader = Reader(config.alphabet.replace(" ", "")).to(device)
+        reader = Reader(config.alphabet.replace(" ", "")).to(pick_device(config.device))
     reader.config = config  # a run's state says how it was started
     optimizer = torch.optim.AdamW(
         reader.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
     )
-    if state is None:
-        return reader, optimizer, 0
-    reader.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return reader, optimizer, state["step"]
+    step = 0
+    if saved is not None:
+        step = saved["step"]
+        reader.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+    return TrainingState(reader.train(), optimizer, Schedule(optimizer, config, step), step)
 
 
+# %% ../../nbs/training/04_train_reader.ipynb #5cc4848f
+class ReaderLog:
+    "What a reader's run leaves in its folder."
+
+    def __init__(self, config: Config, state: TrainingState, held_out: list, bar):
+        self.config = config
+        self.state = state
+        self.folder = Path(config.run_dir)
+        self.metrics = read_metrics(self.folder, state.step) if config.resume else []
+        self.inks = as_written(held_out)
+        self.texts = [w.text for w in held_out]
+        self.bar = bar  # of tqdm
+        self.losses = []  # since the last line of metrics
+        self.since = time.perf_counter()
+
+    def add(self, figures: dict):
+        "Add a line of metrics."
+        self.metrics.append({"step": self.state.step, **figures})
+        write_metrics(self.folder, self.metrics)
+
+    def report(self):
+        "Add a line of metrics about the steps since the last one."
+        loss = torch.stack(self.losses).mean().item()
+        rate = self.state.schedule.get_last_lr()[0]
+        seconds = (time.perf_counter() - self.since) / len(self.losses)
+        self.add(dict(train_loss=loss, learning_rate=rate, seconds_per_step=seconds))
+        self.losses = []
+        self.since = time.perf_counter()
+
+    def save(self):
+        "Measure the reader on the held-out words, and keep it and what it takes to go on."
+        state, config = self.state, self.config
+        nats, found = measure(state.model, self.inks, self.texts)
+        errors = dict(character_error=found.character_error, word_error=found.word_error)
+        self.add(dict(test_loss=nats, **errors))
+        kept = [name for name in KNOBS if name not in MAY_CHANGE or name == "max_steps"]
+        save_reader(
+            state.model,
+            self.folder / "reader.safetensors",
+            step=state.step,
+            words=len(self.texts),
+            config={name: getattr(config, name) for name in kept},
+            **errors,
+        )
+        save_state(self.folder / "state.pt", state.model, state.optimizer, state.step, None)
+        self.bar.set_postfix_str(f"held-out characters wrong {found.character_error:.2%}")
+
+
+# %% ../../nbs/training/04_train_reader.ipynb #a500fe08
 def train_reader(
     config: Config,  # of `reader_config`
 ) -> Run:
-    "Train a reader until `max_steps`, or until stopped, keeping everything in `config.run_dir`; the reader is its `reader.safetensors`. Raises `CursiveError`."
+    """Train a reader until `max_steps`, or until stopped, keeping everything in `config.run_dir`; the reader
+    is its `reader.safetensors`. Raises `CursiveError`."""
     from tqdm.auto import tqdm
 
     folder = Path(config.run_dir)
+    last = config.max_steps
     training, held_out = split_words(usable(load_bank(config.dataset_name).words, config), config.seed)
-    reader, optimizer, step = start_reader(config, folder)
-    device, lessons, schedule = (
-        reader.head.weight.device,
-        Lessons(training, reader, config),
-        Schedule(optimizer, config, step),
-    )
-    metrics = read_metrics(folder, step) if config.resume else []
-    inks, texts = as_written(held_out), [w.text for w in held_out]
-    losses, since = [], time.perf_counter()
+    state = start_reader(config, folder)
+    reader = state.model
+    batches = ReaderBatches(training, reader, config)
     save_config(config, folder / "config.json")
-
-    def log(**row):
-        metrics.append({"step": step, **row})
-        write_atomic(folder / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in metrics))
-
-    def save():
-        reader.eval()
-        found, nats = compare(texts, reader.judge(inks)[0]), 0.0
-        for rows, logp, real in reader.log_probs(inks):
-            nats -= log_likelihood(logp, real, [[reader.ids[c] for c in texts[r]] for r in rows]).sum().item()
-        reader.train()
-        log(
-            test_loss=nats / sum(map(len, texts)),
-            character_error=found.character_error,
-            word_error=found.word_error,
-        )
-        save_reader(
-            reader,
-            folder / "reader.safetensors",
-            step=step,
-            words=len(texts),
-            character_error=found.character_error,
-            word_error=found.word_error,
-            config={k: getattr(config, k) for k in KNOBS if k not in MAY_CHANGE or k == "max_steps"},
-        )
-        save_state(folder / "state.pt", reader, optimizer, step, None)
-        bar.set_postfix_str(f"held-out characters wrong {found.character_error:.2%}")
-
-    reader.train()
-    with (
-        StopSignal() as stop,
-        tqdm(total=config.max_steps, initial=step, unit="step", dynamic_ncols=True, desc=str(folder)) as bar,
-    ):
-        while step < config.max_steps and not stop.received:
-            x, counts, targets = lessons(step)
-            with autocast(device):
-                logp, real = reader(x.to(device), counts.to(device))
-            fits = real.cpu() >= torch.tensor(
-                [len(t) + sum(a == b for a, b in zip(t, t[1:])) for t in targets]
-            )
-            targets = [
-                t for t, f in zip(targets, fits.tolist()) if f
-            ]  # one squeezed into fewer positions than letters teaches nothing
-            loss = -log_likelihood(logp[fits], real[fits], targets).sum() / max(1, sum(map(len, targets)))
-            optimizer.zero_grad()
+    shown = dict(total=last, initial=state.step, unit="step", dynamic_ncols=True, desc=str(folder))
+    with StopSignal() as stop, tqdm(**shown) as bar:
+        log = ReaderLog(config, state, held_out, bar)
+        while state.step < last and not stop.received:
+            loss = ctc_loss(reader, batches(state.step))
+            state.optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(reader.parameters(), config.grad_clip or float("inf"))
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.detach())
-            step += 1
+            state.optimizer.step()
+            state.schedule.step()
+            state.step += 1
+            log.losses.append(loss.detach())
             bar.update()
-            if step % config.print_every == 0 or step == config.max_steps:
-                log(
-                    train_loss=torch.stack(losses).mean().item(),
-                    learning_rate=schedule.get_last_lr()[0],
-                    seconds_per_step=(time.perf_counter() - since) / len(losses),
-                )
-                losses, since = [], time.perf_counter()
-            if step % config.log_every == 0 or step == config.max_steps:
-                save()
-        if step < config.max_steps:
-            save()
-            bar.write(
-                f"Stopped by {stop.received} at step {step}; everything is saved. Go on with: cursive train-reader --resume --run_dir {folder}",
-                file=sys.stderr,
-            )
-    return Run(folder, reader.eval(), metrics, finished=step >= config.max_steps)
+            if state.step % config.print_every == 0 or state.step == last:
+                log.report()
+            if state.step % config.log_every == 0 or state.step == last:
+                log.save()
+        if state.step < last:
+            log.save()
+            done = f"Stopped by {stop.received} at step {state.step}; everything is saved."
+            go_on = f"cursive train-reader --resume --run-dir {folder}"
+            bar.write(f"{done} Go on with: {go_on}", file=sys.stderr)
+    return Run(folder, reader.eval(), log.metrics, finished=state.step >= last)

@@ -347,8 +347,13 @@ class Rows:
 
     def words(self) -> list:  # of lists of `WrittenWord`, a group
         "What was written, cut into words."
-        found = zip(self.written.cpu().numpy(), self.logp.cpu().numpy(), self.finished.tolist(), self.groups)
-        return [cut_words(*row, self.tokenizer) for row in found]
+        tokens = self.written.cpu().numpy()
+        logp = self.logp.cpu().numpy()
+        finished = self.finished.tolist()
+        return [
+            cut_words(tokens[i], logp[i], finished[i], group, self.tokenizer)
+            for i, group in enumerate(self.groups)
+        ]
 
 
 # %% ../../nbs/writing/01_sample.ipynb #ba003a85
@@ -472,11 +477,11 @@ def draw_words(
         pending = [indices[i : i + size] for i in range(0, len(indices), size)]
         drawn = {}
         for attempt in range(1, tries + 1):
-            greedy = 1 < attempt == tries
+            greedy = 1 < attempt == tries  # the likeliest tokens find an end where chance found none
             how = dataclasses.replace(options, do_sample=False) if greedy else options
             groups = [(ix, prompt.group([words[i] for i in ix], (*keys[ix[0]], attempt))) for ix in pending]
             left = sum(map(len, pending))
-            pending = []
+            pending = []  # from here on those that run away, each by itself
             for found in draw_groups(model, prompt, groups, how):
                 drawn |= {i: d for i, d in found.items() if d}
                 pending += [[i] for i, d in found.items() if not (d and d.ended)]

@@ -136,8 +136,9 @@ class Screen:
         self.page.locator("#importer[open]").wait_for()
 
     def until(self, expression):
-        "Wait for something to be true in the page. Playwright's own way would need `eval`, which the page forbids."
-        for _ in range(200):
+        """Wait a minute for something to be true in the page. Playwright's own way would need `eval`, which
+        the page forbids."""
+        for _ in range(2400):
             if self.page.evaluate(expression):
                 return
             self.page.wait_for_timeout(25)
@@ -160,7 +161,7 @@ def screens(chromium):
         if not beside:
             contexts.append(chromium.new_context(**{"viewport": {"width": 1100, "height": 900}, **options}))
         made.append(Screen((beside.page.context if beside else contexts[-1]).new_page()))
-        made[-1].page.set_default_timeout(10_000)
+        made[-1].page.set_default_timeout(60_000)
         return made[-1].open(url)
 
     yield make
@@ -427,9 +428,15 @@ def test_looking_and_replaying(screen):
     paths = "[...document.querySelectorAll('#viewer-ink .ink')]"
     length = f"{paths}.map(p => p.getTotalLength()).reduce((a, b) => a + b, 0)"
     whole = screen.page.evaluate(length)
+    clock = screen.page.clock  # the page's own, which goes on when told to
+    clock.install(time=0)
+    clock.pause_at(1000)
     screen.click("Replay")
-    screen.until(f"({length}) < {whole * 0.9}")
-    screen.until(f"({length}) > {whole * 0.999}")
+    clock.run_for(40)
+    assert screen.page.evaluate(length) < whole * 0.9
+    clock.run_for(60_000)
+    assert screen.page.evaluate(length) > whole * 0.999
+    clock.resume()
     screen.page.keyboard.press("ArrowRight")
     assert screen.text("#viewer-title") == texts[1]
     screen.page.locator("#viewer").get_by_role("button", name="Delete").click()
@@ -757,7 +764,7 @@ def collecting(folder, *args):
 
 def stop(process):
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     return process.returncode, out, err
 
 
@@ -832,7 +839,7 @@ def test_files_that_hold_something_else_are_refused_before_anything_opens(
     (tmp_path / "no.json").write_text("a file where a folder should be")
     if content is not None:
         (tmp_path / name).write_text(content)
-    done = cursive("collect", "--no-browser", name, timeout=30)
+    done = cursive("collect", "--no-browser", name, timeout=60)
     assert done.returncode == 2 and done.stdout == ""
     assert says in done.stderr and len(done.stderr.strip().splitlines()) == 1
     if content is not None:
@@ -860,7 +867,7 @@ def ask(url, method="GET", body=None, **headers):
     headers = {k.replace("_", "-"): v for k, v in headers.items()}
     request = urllib.request.Request(url, method=method, data=body, headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as e:
         return e.code, e.read()

@@ -143,7 +143,8 @@ def test_every_output_is_the_same_page_and_none_is_half_there(command, tmp_path)
     done = command("write", text, "-o", "a.svg", "-o", "a.json", "-o", "-", "--width", 3)
     assert done.returncode == 0 and done.stdout == (tmp_path / "a.svg").read_text()
     assert len(load_bank(str(tmp_path / "a.json")).words) == 120
-    done = command("write", text * 5, "-o", "b.svg", "-o", "b.json", "-o", "b.png", "--width", 1)
+    long = ["--width", 1, "--line-height", 9, "--no-respell"]
+    done = command("write", text[:120], "-o", "b.svg", "-o", "b.json", "-o", "b.png", *long)
     assert done.returncode == 2 and ".pdf" in done.stderr and paths(tmp_path) == ["a.json", "a.svg"]
 
 
@@ -195,7 +196,7 @@ def files(folder):
 
 
 def test_lines_in_bulk_go_on_after_a_kill(command, tmp_path, monkeypatch):
-    (tmp_path / "l.txt").write_text("so\n" * 127 + "5 €\n" + "it\n" * 127 + "a\n" * 10)
+    (tmp_path / "l.txt").write_text(".\n" * 127 + "5 €\n" + "it\n" * 127 + "a\n" * 10)
     bulk = ["write", "--no-respell", "--file", "l.txt", "--out-dir"]
     process = subprocess.Popen(
         [*CURSIVE, *bulk, "killed"],

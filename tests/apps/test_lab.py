@@ -1,4 +1,5 @@
-"""The writing application where people use it: JupyterLab on loopback, a browser that clicks. In the dark theme, since that is where ink could vanish."""
+"""The writing application where people use it: JupyterLab on loopback, a browser that clicks. In the dark
+theme, since that is where ink could vanish."""
 
 import io
 import json
@@ -14,6 +15,8 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
+pytestmark = pytest.mark.slow  # JupyterLab takes its time to start
+
 LAB = "notebook.ipynb"
 CELLS = [
     "from cursivetransformer import WritingApp, WritingDesk\napp = WritingApp()\napp",
@@ -25,28 +28,39 @@ RUN_ALL = """async () => {
   await sessionContext.session.kernel.info;
   await jupyterapp.commands.execute("notebook:run-all-cells");
 }"""
+PATHS = "paths => paths.map(p => p.getAttribute('d'))"
+# Whether the page shows this ink, a word is marked, and a drawing of the second word on offer is taken.
+SHOWS = f"""ink => JSON.stringify(({PATHS})([...document.querySelectorAll('.cursive-word path')]))
+  === JSON.stringify(ink)"""
+IS_MARKED = """i => document.querySelector(`.cursive-word[data-index="${i}"]`).getAttribute('aria-pressed')
+  === 'true'"""
+IS_TAKEN = """n => document.querySelectorAll('.cursive-offer')[1].querySelectorAll('button')[n]
+  .getAttribute('aria-pressed') === 'true'"""
 PAPER = "rgb(255, 253, 248)"
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    "JupyterLab on loopback, with a notebook of two applications; gives the notebook's address and folder."
-    pytest.importorskip("jupyterlab", reason="needs JupyterLab: pip install -e '.[dev]' -c constraints.txt")
-    home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work")
-    cells = [
-        dict(cell_type="code", id=f"cell{i}", metadata={}, execution_count=None, outputs=[], source=source)
-        for i, source in enumerate(CELLS)
-    ]
-    (folder / LAB).write_text(
-        json.dumps(
-            dict(
-                cells=cells,
-                metadata=dict(kernelspec=dict(name="python3", display_name="python3")),
-                nbformat=4,
-                nbformat_minor=5,
-            )
-        )
-    )
+LAB_FLAGS = [
+    "--no-browser",
+    "--ip=127.0.0.1",
+    "--port=0",
+    "--allow-root",
+    "--IdentityProvider.token=secret",
+    "--LabApp.expose_app_in_browser=True",
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+]
+
+
+def write_notebook(path):
+    "A notebook of two applications."
+    code = dict(cell_type="code", metadata={}, execution_count=None, outputs=[])
+    cells = [dict(code, id=f"cell{i}", source=source) for i, source in enumerate(CELLS)]
+    metadata = dict(kernelspec=dict(name="python3", display_name="python3"))
+    path.write_text(json.dumps(dict(cells=cells, metadata=metadata, nbformat=4, nbformat_minor=5)))
+
+
+def lab_environment(home):
+    "Variables that have JupyterLab leave its files in a folder, and settings there: no news, the dark theme."
     settings = home / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
@@ -59,59 +73,48 @@ def lab(tmp_path_factory):
         JUPYTERLAB_SETTINGS_DIR="settings",
         JUPYTERLAB_WORKSPACES_DIR="workspaces",
     )
-    env = {
-        **os.environ,
-        **{k: str(home / v) for k, v in places.items()},
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-    }
-    server = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "jupyterlab",
-            "--no-browser",
-            "--ip=127.0.0.1",
-            "--port=0",
-            "--allow-root",
-            "--IdentityProvider.token=secret",
-            "--LabApp.expose_app_in_browser=True",
-            "--LabApp.news_url=None",
-            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        ],
-        cwd=folder,
-        env=env,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    more = {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    return {**os.environ, **{k: str(home / v) for k, v in places.items()}, **more}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    "JupyterLab on loopback, with a notebook of two applications; gives the notebook's address and folder."
+    pytest.importorskip("jupyterlab", reason="needs JupyterLab: pip install -e '.[dev]' -c constraints.txt")
+    folder = tmp_path_factory.mktemp("work")
+    write_notebook(folder / LAB)
+    command = [sys.executable, "-m", "jupyterlab", *LAB_FLAGS]
+    env = lab_environment(tmp_path_factory.mktemp("home"))
+    server = subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, text=True)
+    started = re.compile(r"(http://127\.0\.0\.1:\d+)/lab\?token")
     try:
-        address = next(
-            m[1] for line in server.stderr if (m := re.search(r"(http://127\.0\.0\.1:\d+)/lab\?token", line))
-        )
-        threading.Thread(
-            target=lambda: [None for _ in server.stderr], daemon=True
-        ).start()  # or it would wait for somebody to read
+        address = next(found[1] for line in server.stderr if (found := started.search(line)))
+        # What it goes on to say has to be read, or it would wait for that.
+        threading.Thread(target=server.stderr.read, daemon=True).start()
         yield f"{address}/doc/tree/{LAB}?token=secret", folder
     finally:
         server.terminate()
         try:
-            server.wait(20)
+            server.wait(60)
         except subprocess.TimeoutExpired:
             server.kill()
 
 
 @pytest.fixture(scope="module")
 def notebook(chromium, lab):
-    "The notebook in a browser, both cells run; whatever is asked of the network beyond loopback is refused, and listed."
+    """The notebook in a browser, both cells run; whatever is asked of the network beyond loopback is refused,
+    and listed."""
     address, _ = lab
     context = chromium.new_context(viewport=dict(width=1100, height=1800), accept_downloads=True)
-    page, outside = context.new_page(), []
+    page = context.new_page()
+    outside = []
 
     def only_here(route):
-        here = urlparse(route.request.url).hostname in ("127.0.0.1", None)
-        if not here:
-            outside.append(route.request.url)
-        route.continue_() if here else route.abort()
+        if urlparse(route.request.url).hostname in ("127.0.0.1", None):
+            return route.continue_()
+        outside.append(route.request.url)
+        route.abort()
 
     context.route("**/*", only_here)
     page.set_default_timeout(60_000)
@@ -121,9 +124,8 @@ def notebook(chromium, lab):
     page.locator("button:text-is('Write')").nth(1).wait_for()
     yield page
     assert not outside
-    assert not page.locator(
-        "[data-mime-type='application/vnd.jupyter.stderr'], [data-mime-type='application/vnd.jupyter.error']"
-    ).count()
+    for trouble in "stderr", "error":
+        assert not page.locator(f"[data-mime-type='application/vnd.jupyter.{trouble}']").count()
     context.close()
 
 
@@ -143,30 +145,29 @@ class Panel:
         self.root.locator("[role=status]").filter(has_text=text).wait_for()
 
     def ink(self):
-        return self.root.locator(".cursive-word path").evaluate_all(
-            "paths => paths.map(p => p.getAttribute('d'))"
-        )
+        return self.root.locator(".cursive-word path").evaluate_all(PATHS)
 
     def word(self, i):
         return self.root.locator(f".cursive-word[data-index='{i}']")
 
     def marked(self):
-        return self.root.locator(".cursive-word[aria-pressed=true]").evaluate_all(
-            "words => words.map(w => Number(w.dataset.index))"
-        )
+        words = self.root.locator(".cursive-word[aria-pressed=true]")
+        return words.evaluate_all("words => words.map(w => Number(w.dataset.index))")
 
     def looks(self):
         "The page as pixels, nothing hovered."
         self.page.mouse.move(1, 1)
-        return np.asarray(
-            Image.open(io.BytesIO(self.root.locator(".cursive-paper").screenshot())).convert("L"), int
-        )
+        picture = self.root.locator(".cursive-paper").screenshot()
+        return np.asarray(Image.open(io.BytesIO(picture)).convert("L"), int)
 
 
 def differ(a, b):
-    return (
-        a.shape != b.shape or (abs(a - b) > 40).any()
-    )  # more than the edge of a line falling otherwise on pixels
+    "Whether two pictures differ by more than the edge of a line that falls otherwise on pixels."
+    return a.shape != b.shape or (abs(a - b) > 40).any()
+
+
+def style(node, name):
+    return node.evaluate("(node, name) => getComputedStyle(node)[name]", name)
 
 
 def test_type_write_click_respell_undo_export(notebook, lab):
@@ -174,7 +175,8 @@ def test_type_write_click_respell_undo_export(notebook, lab):
     panel.root.locator("textarea").fill("Sing, O goddess, the anger of Achilles")
     panel.press("Write")
     panel.says("7 words.")
-    first, picture = panel.ink(), panel.looks()
+    first = panel.ink()
+    picture = panel.looks()
     assert len(first) == 7 and all(d.startswith("M") for d in first)
     for i in 2, 4:
         panel.word(i).click()
@@ -183,27 +185,17 @@ def test_type_write_click_respell_undo_export(notebook, lab):
     assert panel.root.locator(".cursive-offer button").count() == 8 and differ(panel.looks(), picture)
     panel.press("Re-spell")
     panel.says("Written again: 2 'goddess,', 4 'anger'")
-    again, picture_again = panel.ink(), panel.looks()
-    assert (
-        again[:2] == first[:2]
-        and again[2] != first[2]
-        and again[4] != first[4]
-        and differ(picture_again, picture)
-        and not panel.marked()
-    )
+    again = panel.ink()
+    assert again[:2] == first[:2] and again[2] != first[2] and again[4] != first[4]
+    assert differ(panel.looks(), picture) and not panel.marked()
     other = panel.root.locator(".cursive-offer").nth(1).locator("button").nth(2)
     other.focus()
     notebook.keyboard.press("Enter")  # by keyboard, as any button
-    notebook.wait_for_function(
-        "document.querySelectorAll('.cursive-offer')[1].querySelectorAll('button')[2].getAttribute('aria-pressed') === 'true'"
-    )
+    notebook.wait_for_function(IS_TAKEN, arg=2)
     assert panel.ink()[4] not in (first[4], again[4])
     for expected in again, first:
         panel.press("Undo")
-        notebook.wait_for_function(
-            "expected => JSON.stringify([...document.querySelectorAll('.cursive-word path')].map(p => p.getAttribute('d'))) === JSON.stringify(expected)",
-            arg=expected,
-        )
+        notebook.wait_for_function(SHOWS, arg=expected)
     assert panel.marked() == [2, 4]
     panel.word(4).focus()
     notebook.keyboard.press("Space")
@@ -218,11 +210,9 @@ def test_type_write_click_respell_undo_export(notebook, lab):
     with notebook.expect_download() as download:
         panel.root.locator("a[download]").click()
     saved = (lab[1] / "achilles.anim.svg").read_bytes()
-    assert (
-        download.value.suggested_filename == "achilles.anim.svg"
-        and open(download.value.path(), "rb").read() == saved
-        and b"<title>Sing, O goddess, the anger of Achilles</title>" in saved
-    )
+    assert download.value.suggested_filename == "achilles.anim.svg"
+    assert download.value.path().read_bytes() == saved
+    assert b"<title>Sing, O goddess, the anger of Achilles</title>" in saved
 
 
 def test_trouble_progress_stop_and_the_dark_theme(notebook):
@@ -241,28 +231,22 @@ def test_trouble_progress_stop_and_the_dark_theme(notebook):
     assert 16 <= len(panel.ink()) < 2200 and panel.root.locator("button:text-is('Write')").is_enabled()
     panel.field("words").fill("[1, 3]")
     panel.field("words").press("Enter")
-    notebook.wait_for_function(
-        "document.querySelector('.cursive-word[data-index=\"3\"]').getAttribute('aria-pressed') === 'true'"
-    )
-    style = lambda node, name: node.evaluate("(node, name) => getComputedStyle(node)[name]", name)
-    assert (
-        style(panel.root.locator(".cursive-paper"), "backgroundColor") == PAPER
-        and style(panel.word(0).locator("path"), "stroke") == "rgb(31, 58, 147)"
-    )
+    notebook.wait_for_function(IS_MARKED, arg=3)
+    assert style(panel.root.locator(".cursive-paper"), "backgroundColor") == PAPER
+    assert style(panel.word(0).locator("path"), "stroke") == "rgb(31, 58, 147)"
     assert style(notebook.locator("body"), "backgroundColor") not in (PAPER, "rgb(255, 255, 255)")
     assert panel.word(3).get_attribute("aria-label") == "3 soul"
     panel.word(5).hover()
-    assert (
-        style(panel.word(5).locator("text"), "visibility") == "visible"
-        and style(panel.word(6).locator("text"), "visibility") == "hidden"
-    )
+    assert style(panel.word(5).locator("text"), "visibility") == "visible"
+    assert style(panel.word(6).locator("text"), "visibility") == "hidden"
 
 
 def test_plain_buttons_do_the_same(notebook):
     panel = Panel(notebook, 1)
-    picture = lambda: panel.root.locator("svg[aria-label='many a brave soul'] path").evaluate_all(
-        "paths => paths.map(p => p.getAttribute('d'))"
-    )
+
+    def picture():
+        return panel.root.locator("svg[aria-label='many a brave soul'] path").evaluate_all(PATHS)
+
     panel.press("Write")
     panel.says("4 words.")
     first = picture()

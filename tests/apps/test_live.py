@@ -1,4 +1,5 @@
-"""A run in a notebook's output: one output, in the run's own thread, not too often, right at the end, and it says how to go on."""
+"""A run in a notebook's output: one output, in the run's own thread, not too often, right at the end, and it
+says how to go on."""
 
 import base64
 import dataclasses
@@ -37,20 +38,8 @@ def shown(monkeypatch):
 
 
 def config(tmp_path, **more):
-    return preset(
-        "debug",
-        **{
-            **dict(
-                dataset_name="embedded",
-                num_words=1,
-                max_steps=6,
-                print_every=2,
-                log_every=4,
-                run_dir=str(tmp_path / "run"),
-            ),
-            **more,
-        },
-    )
+    usual = dict(num_words=1, max_steps=6, print_every=2, log_every=4, run_dir=str(tmp_path / "run"))
+    return preset("debug", dataset_name="embedded", **{**usual, **more})
 
 
 def png(html):
@@ -59,11 +48,8 @@ def png(html):
 
 def test_a_run_is_shown_in_one_output_from_its_start_to_its_end(tmp_path, shown, capsys):
     run = train_live(config(tmp_path), every=0)
-    assert (
-        run.finished
-        and [new for new, _, _ in shown] == [True] + [False] * (len(shown) - 1)
-        and len(shown) > 2
-    )
+    assert run.finished and len(shown) > 2
+    assert [new for new, _, _ in shown] == [True] + [False] * (len(shown) - 1)
     assert shown[0][1].startswith("Step 0 of 6") and "img" not in shown[0][2]
     assert shown[-1][1].startswith("Step 6 of 6 · test loss ") and shown[-1][1].endswith("%. Done.")
     assert png(shown[-1][2]).startswith(b"\x89PNG")
@@ -79,31 +65,29 @@ def test_who_watches_is_called_in_the_runs_own_thread_with_all_that_is_new(tmp_p
     run = train(config(tmp_path), watch)
     assert {thread for thread, _, _ in calls} == {threading.main_thread()}
     assert [n for _, n, _ in calls] == sorted(n for _, n, _ in calls) and calls[-1][1] == len(run.metrics)
-    assert (
-        calls[0][2] == []
-        and len(calls[-1][2]) == 4
-        and all(name.startswith("step_000006_") for name in calls[-1][2])
-    )
+    pictures = calls[-1][2]
+    assert calls[0][2] == [] and len(pictures) == 4
+    assert all(name.startswith("step_000006_") for name in pictures)
 
 
 def test_watching_changes_nothing(tmp_path):
-    losses = lambda run: [r["train_loss"] for r in run.metrics if "train_loss" in r]
-    assert losses(train(config(tmp_path, run_dir=str(tmp_path / "a")), lambda *_: None)) == losses(
-        train(config(tmp_path, run_dir=str(tmp_path / "b")))
-    )
+    watched = train(config(tmp_path, run_dir=str(tmp_path / "a")), lambda *_: None)
+    alone = train(config(tmp_path, run_dir=str(tmp_path / "b")))
+    losses = [[r["train_loss"] for r in run.metrics if "train_loss" in r] for run in (watched, alone)]
+    assert losses[0] == losses[1]
 
 
 def test_pictures_are_not_drawn_too_often(shown, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(
-        live, "draw_progress", lambda *_: (now.__setitem__(0, now[0] + 0.5), Blank())[1]
-    )  # half a second each
 
-    class Blank:
+    class Slow:
+        "A picture that takes half a second to draw."
+
         def savefig(self, file, **_):
-            file.write(b"")
+            now[0] += 0.5
 
+    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(live, "draw_progress", lambda *_: Slow())
     watch = Live(preset("debug"), every=2.0)
     for _ in range(300):
         now[0] += 0.1
@@ -125,51 +109,45 @@ def test_the_stop_button_saves_and_says_how_to_go_on(tmp_path, shown):
     text = shown[-1][1]
     assert f"Stopped; everything is saved in {run.folder}. Go on with: " in text
     c = dataclasses.replace(c, max_steps=run.metrics[-1]["step"] + 2)
-    more = eval(
-        text.split("Go on with: ")[1], {"train_live": train_live, "dataclasses": dataclasses, "config": c}
-    )
-    assert (
-        more.finished and more.metrics[: len(run.metrics)] == run.metrics and shown[-1][1].endswith("Done.")
-    )
+    names = {"train_live": train_live, "dataclasses": dataclasses, "config": c}
+    more = eval(text.split("Go on with: ")[1], names)
+    assert more.finished and more.metrics[: len(run.metrics)] == run.metrics
+    assert shown[-1][1].endswith("Done.")
 
 
 def test_the_sentence_says_what_there_is():
     c = preset("debug", max_steps=1000)
-    assert "compiler" in describe_progress(
-        [], dataclasses.replace(c, compile=True)
-    ) and "compiler" not in describe_progress([], dataclasses.replace(c, compile=False))
+    assert "compiler" in describe_progress([], dataclasses.replace(c, compile=True))
+    assert "compiler" not in describe_progress([], dataclasses.replace(c, compile=False))
     rows = [
         dict(step=100, test_loss=2.0, character_error=0.5),
         dict(step=200, train_loss=1.0, seconds_per_step=3.0),
         dict(step=200, test_loss=2.5, character_error=0.25),
     ]
-    assert (
-        describe_progress(rows, c)
-        == "Step 200 of 1000 · about 40 min left · test loss 2.500 nats/token, 2.000 at best · character error 25%"
-    )
-    assert "left" not in describe_progress([dict(step=1000, seconds_per_step=1.0)], c) and describe_progress(
-        rows[1:2], c
-    ).endswith("left")
+    parts = ["Step 200 of 1000", "about 40 min left", "test loss 2.500 nats/token, 2.000 at best"]
+    assert describe_progress(rows, c) == " · ".join([*parts, "character error 25%"])
+    assert "left" not in describe_progress([dict(step=1000, seconds_per_step=1.0)], c)
+    assert describe_progress(rows[1:2], c).endswith("left")
 
 
 def test_pictures_are_named(tmp_path):
     run = train(config(tmp_path, max_steps=2, log_every=2))
-    assert {title_of(p) for p in (run.folder / "samples").iterdir()} == {
-        f"{side}, {way}"
-        for side in ("a learned text", "an unseen text")
-        for way in ("likeliest", "drawn at random")
-    }
+    sides = "a learned text", "an unseen text"
+    ways = "likeliest", "drawn at random"
+    titles = {f"{side}, {way}" for side in sides for way in ways}
+    assert {title_of(p) for p in (run.folder / "samples").iterdir()} == titles
 
 
 def test_in_a_real_kernel_there_is_one_output(tmp_path):
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
-    c = config(tmp_path)
-    code = f"from cursivetransformer.config import from_dict\nfrom cursivetransformer.apps.live import train_live\nrun = train_live(from_dict({json.loads(json.dumps(dataclasses.asdict(c)))!r}), every=0)"
+    settings = json.loads(json.dumps(dataclasses.asdict(config(tmp_path))))
+    code = f"""
+from cursivetransformer.config import from_dict
+from cursivetransformer.apps.live import train_live
+run = train_live(from_dict({settings!r}), every=0)
+"""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
     nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     outputs = [o for o in notebook.cells[0].outputs if o.output_type == "display_data"]
-    assert (
-        len(outputs) == 1
-        and outputs[0].data["text/plain"].endswith("Done.")
-        and png(outputs[0].data["text/html"]).startswith(b"\x89PNG")
-    )
+    assert len(outputs) == 1 and outputs[0].data["text/plain"].endswith("Done.")
+    assert png(outputs[0].data["text/html"]).startswith(b"\x89PNG")

@@ -1,19 +1,30 @@
-"""A notebook written for the original project: its sampling part, with nothing but the import lines changed."""
+"""A notebook written for the original project runs, with nothing but its import lines changed."""
 
+import json
 import shutil
 import sys
 
 import numpy as np
 import pytest
 import torch
+from wandb_cases import cursive as command
+from wandb_cases import python
+
+from cursivetransformer.config import ALPHABET, CursiveError, preset
+from cursivetransformer.model.checkpoint import save_model
+from cursivetransformer.model.transformer import Transformer
+from cursivetransformer.training.runs import set_sizes
+
+NAMES = """get_all_args get_checkpoint Transformer create_datasets offsets_to_strokes strokes_to_offsets
+    StrokeDataset GenerationParams generate generate_paragraph generate_helper_fn word_offsets_to_points
+    plot_strokes plot_paragraph save_samples"""
 
 
 @pytest.fixture
 def notebook_folder(shared, tmp_path, monkeypatch):
+    "A folder as the notebook expects it, with the names that it uses, in a kernel of Jupyter's."
     (tmp_path / "data").mkdir()
-    shutil.copy(
-        shared / "data/bigbank_3325.json.zip", tmp_path / "data/bigbank_3500.json.zip"
-    )  # the name that the notebook uses
+    shutil.copy(shared / "data/bigbank_3325.json.zip", tmp_path / "data/bigbank_3500.json.zip")
     shutil.copy(shared / "fixtures/upstream_checkpoint.pt", tmp_path / "best_checkpoint.pt")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ipykernel_launcher", "-f", "kernel.json"])
@@ -49,12 +60,8 @@ def test_the_sampling_part_runs(notebook_folder, capsys):
     args.context_block_size = train_dataset.get_text_seq_length()
     args.vocab_size = train_dataset.get_vocab_size()
     args.context_vocab_size = train_dataset.get_char_vocab_size()
-    assert (args.vocab_size, args.block_size, args.context_vocab_size, args.context_block_size) == (
-        525,
-        1050,
-        72,
-        50,
-    )
+    sizes = (args.vocab_size, args.block_size, args.context_vocab_size, args.context_block_size)
+    assert sizes == (525, 1050, 72, 50)
 
     model, optimizer, scheduler, step, best_loss = get_checkpoint(args, sample_only=True)
     assert step == 3 and not model.training
@@ -85,3 +92,98 @@ def test_the_sampling_part_runs(notebook_folder, capsys):
     assert len(words) == args.num_words and test_dataset.decode_text(c).split()[0]
     assert test_dataset.PAD_TOKEN == 522 and test_dataset.END_TOKEN == 523 and test_dataset.WORD_TOKEN == 524
     assert torch.equal(test_dataset.encode_text("So")[:3], torch.tensor([42, 7, 0]))
+
+
+def test_all_names_come_with_a_star():
+    names = {}
+    exec("from cursivetransformer.apps.original import *", names)
+    assert set(NAMES.split()) <= set(names)
+
+
+def test_get_checkpoint(shared, tiny, tmp_path, monkeypatch):
+    from cursivetransformer import get_checkpoint
+
+    c = set_sizes(preset("paper", dataset_name="embedded", max_seq_length=256, device="cpu"))
+    model, optimizer, scheduler, step, best = get_checkpoint(c)
+    assert step == 0 and best is None
+    assert optimizer.param_groups[0]["lr"] == 0.01 and scheduler.get_last_lr() == [0.01]
+    c.local_checkpoint_path = str(shared / "fixtures/upstream_checkpoint.pt")
+    model, optimizer, scheduler, step, best = get_checkpoint(c)
+    assert step == 3 and best == pytest.approx(4.444, abs=1e-3)
+    assert model.config.n_layer == 2 and len(optimizer.optimizers[0].state) == 47
+    assert get_checkpoint(c, sample_only=True)[1:3] == (None, None)
+    c.local_checkpoint_path = None
+    assert get_checkpoint(c, sample_only=True)[0].config.start_token  # the bundled model
+    save_model(tiny, tmp_path / "last.safetensors", step=7)
+    c.local_checkpoint_path = str(tmp_path)  # as a run's folder
+    model, _, _, step, best = get_checkpoint(c, sample_only=True)
+    assert (model.config.n_layer, step, best) == (tiny.config.n_layer, 0, None)
+    c.local_checkpoint_path = None
+    c.load_from_run_id = "7coqq2c4"
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    with pytest.raises(CursiveError, match="needs a key"):
+        get_checkpoint(c)
+
+
+# A run of the original authors in W&B
+
+
+@pytest.fixture
+def published(wandb_server, tmp_path):
+    "A run as the original project leaves it: one pickle, and a config with names of its own."
+    torch.manual_seed(0)
+    sizes = dict(vocab_size=525, block_size=256, context_vocab_size=72, context_block_size=50)
+    model = Transformer(preset("paper", n_layer=2, n_ctx_head=2, max_seq_length=256, **sizes))
+    path = tmp_path / "original.pt"
+    torch.save({"model_state_dict": model.state_dict(), "step": 7, "best_loss": 2.5}, path)
+    r = wandb_server.run("sam-greydanus", "bigbank_2k", "7coqq2c4")
+    theirs = dict(n_ctx_head=2, n_embd2=64, ablate_cross_attention=False, num_words=3, downsample_mean=0.7)
+    theirs |= dict(alphabet=ALPHABET, device="cuda")
+    r["config"] = json.dumps({name: {"value": value} for name, value in theirs.items()})
+    for data in b"older", path.read_bytes():
+        wandb_server.add_artifact(r, "best_checkpoint", "model", {"best_checkpoint.pt": data})
+    return model
+
+
+def test_the_originals_run_writes_and_can_be_tuned(wandb_client, published, tmp_path):
+    checkpoint = "wandb:sam-greydanus/bigbank_2k/7coqq2c4"
+    wrote = command("write", "So", "--checkpoint", checkpoint, "-o", "so.svg", env=wandb_client, cwd=tmp_path)
+    assert wrote.returncode == 0 and "best_checkpoint.pt of best_checkpoint:v1" in wrote.stderr, wrote.stderr
+    assert (tmp_path / "so.svg").stat().st_size > 500
+    code = """
+from cursivetransformer import get_all_args, get_checkpoint
+args = get_all_args(use_argparse=False)
+args.wandb_entity, args.wandb_project, args.load_from_run_id = "sam-greydanus", "bigbank_2k", "7coqq2c4"
+model, optimizer, scheduler, step, best_loss = get_checkpoint(args, sample_only=True)
+c = model.config
+print(step, best_loss, optimizer, c.n_ctx_head, c.num_words, c.downsample_mean, c.tokenizer, c.positions)
+print(float(model.lm_head.weight.detach().sum()))
+model, optimizer, scheduler, step, best_loss = get_checkpoint(args)
+print(step, best_loss, optimizer is None, args.n_ctx_head)
+"""
+    done = python(code, wandb_client, tmp_path)
+    assert done.returncode == 0, done.stderr
+    sampled, total, tuned = done.stdout.splitlines()
+    assert (sampled, tuned) == ("7 2.5 None 2 3 0.7 polar learned", "7 2.5 False 2")
+    expected = published.lm_head.weight.detach()
+    assert float(total) == pytest.approx(float(expected.sum()), abs=1e-5 * float(expected.abs().sum()))
+
+
+def test_the_originals_run_in_the_writing_panel(wandb_client, published, tmp_path):
+    code = """
+from cursivetransformer import WritingApp
+app = WritingApp("So", clickable=False)
+for run in "7coqq2c4", "nobody":
+    app.controls["checkpoint"].value = f"wandb:sam-greydanus/bigbank_2k/{run}"
+    for button in "load", "write":
+        app.controls[button].click()
+        assert app.wait()
+        print(app.desk.message)
+print(app.desk.model.config.n_layer, [w.text for w in app.desk.page])
+"""
+    done = python(code, wandb_client, tmp_path)
+    loaded, wrote, missing, again, last = done.stdout.splitlines()
+    assert loaded.startswith("Writing with wandb:sam-greydanus/bigbank_2k/7coqq2c4:"), done.stderr
+    assert "2 layers" in loaded and wrote.startswith("1 word.") and again.startswith("1 word."), done.stdout
+    assert missing.startswith("There is no run sam-greydanus/bigbank_2k/nobody") and last == "2 ['So']"

@@ -35,7 +35,8 @@ def test_hands_are_told_apart():
     same, chance = hand_distances(own, own, rng)
     assert np.allclose(same, chance)
     far, chance = hand_distances(own, leaning, rng)
-    slant, points = MEASURES.index("slant"), MEASURES.index("points a character")
+    slant = MEASURES.index("slant")
+    points = MEASURES.index("points a character")
     assert far[slant] > 3 * chance[slant]
     assert far[points] == pytest.approx(chance[points], rel=0.3)
 

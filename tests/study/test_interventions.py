@@ -45,7 +45,8 @@ INTERVENTIONS = {
 @pytest.mark.parametrize("name", INTERVENTIONS)
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_writing_is_changed_as_the_forward_is(name, options):
-    model, (idx, context) = make(**options), batch()
+    model = make(**options)
+    idx, context = batch()
     plain = all_at_once(model, idx, context)
     with INTERVENTIONS[name](model):
         whole = all_at_once(model, idx, context)
@@ -57,8 +58,10 @@ def test_writing_is_changed_as_the_forward_is(name, options):
 
 @pytest.mark.parametrize("name", INTERVENTIONS)
 def test_nothing_is_left_of_an_intervention_that_fails(name):
-    model, (idx, context) = make(), batch()
-    whole, cached = all_at_once(model, idx, context), step_by_step(model, idx, context)
+    model = make()
+    idx, context = batch()
+    whole = all_at_once(model, idx, context)
+    cached = step_by_step(model, idx, context)
     state = {k: v.clone() for k, v in model.state_dict().items()}
     with pytest.raises(ZeroDivisionError), capture(model), INTERVENTIONS[name](model), capture(model):
         all_at_once(model, idx, context)
@@ -75,7 +78,8 @@ def test_a_head_that_is_off_is_one_whose_projection_is_zero():
         torch.nn.init.zeros_(model.transformer.h[1].cross_attn.coverage.stream_weight)
         return model
 
-    model, (idx, context) = silent(), batch()
+    model = silent()
+    idx, context = batch()
     dim = model.config.n_embd // model.config.n_ctx_head
     for kind in KINDS:
         with head_off(model, [(1, 1)], kind):
@@ -89,10 +93,12 @@ def test_a_head_that_is_off_is_one_whose_projection_is_zero():
 
 
 def test_uniform_attention_is_alike_wherever_it_may_look():
-    model, (idx, context) = make(), batch()
+    model = make()
+    idx, context = batch()
     with head_uniform(model, [(0, 0)]), head_uniform(model, [(1, 1)], "self"), capture(model) as att:
         model(idx, context)
-    cross, own = att.calls[0].join(("cross", 0)), att.calls[0].join(("self", 1))
+    cross = att.calls[0].join(("cross", 0))
+    own = att.calls[0].join(("self", 1))
     # The second text has five characters and its end mark, the first nine.
     assert torch.allclose(cross[1, :, 0, :6], torch.full((), 1 / 6).double())
     assert not cross[1, :, 0, 6:].any()
@@ -103,7 +109,8 @@ def test_uniform_attention_is_alike_wherever_it_may_look():
 
 
 def test_without_characters_only_their_number_counts():
-    model, (idx, context) = make(), batch()
+    model = make()
+    idx, context = batch()
     other = torch.where(context > 0, context % 71 + 1, 0)
     assert not torch.allclose(model(idx, context)[0], model(idx, other)[0])
     with without_characters(model):
@@ -123,7 +130,8 @@ def test_a_model_patched_in_all_heads_is_told_the_other_text(default):
 
 
 def test_capture_within_an_intervention_sees_what_is_left():
-    model, (idx, context) = make(), batch()
+    model = make()
+    idx, context = batch()
     with capture(model) as before, head_off(model, [(0, 0)]), capture(model) as after:
         all_at_once(model, idx, context)
         step_by_step(model, idx, context)
@@ -154,7 +162,9 @@ def test_misuse_is_explained(default):
 
 
 def test_effects_are_seen_in_loss_ink_and_spelling(default):
-    reader, words, style = load_reader(), ["souls", "anger", "many", "brought"], WritingOptions(seed=1)
+    reader = load_reader()
+    words = ["souls", "anger", "many", "brought"]
+    style = WritingOptions(seed=1)
     before = trace_words(default, words, style, ())
     nothing = effect(default, head_off(default, []), before, style, reader)
     assert nothing.loss.before == pytest.approx(nothing.loss.after, abs=1e-5)
@@ -173,7 +183,8 @@ def test_effects_are_seen_in_loss_ink_and_spelling(default):
 
 def test_letters_are_seen_where_attention_is(default):
     traces = trace_words(default, ["anger", "brought", "many"], WritingOptions(seed=1), ("cross",))
-    reader, heads = load_reader(), pointers(traces)
+    reader = load_reader()
+    heads = pointers(traces)
     assert reader.judge([t.ink for t in traces])[0] == [t.text for t in traces]
     for t in traces:
         places = letter_places(reader, t.ink, t.text)

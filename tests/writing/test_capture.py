@@ -50,7 +50,8 @@ def weights_of(att, kind: str, layer: int) -> torch.Tensor:  # (B, heads, T, S)
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_captured_weights_give_what_the_fused_path_gives(options):
-    model, (idx, context) = make(**options), batch()
+    model = make(**options)
+    idx, context = batch()
     fused, plain = attention_outputs(model, idx, context)
     with torch.no_grad(), capture(model) as att:
         logits, _ = model(idx, context)
@@ -93,7 +94,8 @@ def test_the_bundled_model_is_not_disturbed(default):
 
 
 def test_training_goes_on_while_attention_is_captured():
-    model, (idx, context) = make().train(), batch()
+    model = make().train()
+    idx, context = batch()
     model(idx, context, idx)[1].backward()
     plain = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
@@ -107,7 +109,8 @@ def test_training_goes_on_while_attention_is_captured():
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_step_by_step_is_the_same_as_all_at_once(options):
-    model, (idx, context) = make(**options), batch()
+    model = make(**options)
+    idx, context = batch()
     with capture(model) as att:
         step_by_step(model, idx, context)
         all_at_once(model, idx, context)
@@ -148,7 +151,8 @@ def test_capture_sees_all_ways_of_writing(default):
     (pair,) = att.traces()
     assert pair.text == "many souls"
     assert len(pair.ink) == len(pair.decided) and pair.cross_attention.shape[2] == len(pair.tokens)
-    tokens, context = torch.tensor([[523]]), torch.tensor([[5, 6, 7]])
+    tokens = torch.tensor([[523]])
+    context = torch.tensor([[5, 6, 7]])
     with capture(default) as att:
         out = generate(default, tokens, context, 12)
     assert torch.equal(out, generate(default, tokens, context, 12))
@@ -169,7 +173,8 @@ def test_models_without_a_start_token_are_traced_with_their_style_word():
 
 
 def test_memory_is_bounded():
-    model, (idx, context) = make(), batch(length=64)
+    model = make()
+    idx, context = batch(length=64)
     c = model.config
     whole = 3 * c.n_layer * c.n_ctx_head * 64 * 64 * 8  # bytes of all weights in double precision
     with capture(model, ("self",), limit=whole) as att:

@@ -6,7 +6,6 @@ import sys
 import pytest
 from ink_cases import lines, page, words_of, written
 
-from cursivetransformer.cli import make_parser
 from cursivetransformer.config import CursiveError
 from cursivetransformer.ink.curves import to_svg
 from cursivetransformer.writing.page import FORMATS, kind_of, page_bytes, page_writer, save_page
@@ -76,12 +75,6 @@ def test_without_vpype_no_file_is_left(monkeypatch, tmp_path, kind):
     with pytest.raises(CursiveError, match=r"pip install 'cursivetransformer\[plotter\]'"):
         save_page(page(), tmp_path / f"a.{kind}")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_command_names_every_kind_of_file():
-    commands = [p.choices["write"] for p in make_parser()._subparsers._group_actions]
-    (action,) = [a for command in commands for a in command._actions if a.dest == "output"]
-    assert [k for k in FORMATS if f".{k}" not in action.help] == []
 
 
 def test_bytes_are_the_file(tmp_path):

@@ -153,7 +153,8 @@ def plain_decode(model, words, options):
     t = stroke_tokenizer(model.config.tokenizer)
     uniform = sample_rng(options.seed, 0, 0, 1).random(4000)
     context = torch.from_numpy(CharTokenizer().encode(" ".join(words)))[None]
-    tokens, out, word = [t.END], [], []
+    tokens = [t.END]
+    out, word = [], []
     while len(out) < len(words):
         is_last = len(out) == len(words) - 1
         logits = model(torch.tensor([tokens]), context)[0][0, -1].numpy()

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from commands import Commands
 from models import small_model
 
@@ -26,6 +27,13 @@ def reader():
     return load_reader()
 
 
+@pytest.fixture
+def deaf():
+    "A reader that reads nothing right: an untrained one."
+    torch.manual_seed(0)
+    return Reader().eval()
+
+
 def told(spelling, text, model, **options):
     "A page, and the warnings given."
     with warnings.catch_warnings(record=True) as caught:
@@ -37,7 +45,8 @@ def test_words_that_read_wrong_are_drawn_again(default, reader):
     spelling = Spelling(reader)
     plain, _ = told(None, TEXT, default, **HOT)
     page, said = told(spelling, TEXT, default, **HOT)
-    before, after = legibility(plain, reader), legibility(page, reader)
+    before = legibility(plain, reader)
+    after = legibility(page, reader)
     assert after.wrong_words < before.wrong_words == spelling.wrong and spelling.words == len(TEXT.split())
     assert after.wrong_words == len(spelling.misread) and spelling.drawn >= spelling.wrong
     wrong = [w.text != r for w, r in zip(plain, read(plain, reader))]
@@ -47,8 +56,8 @@ def test_words_that_read_wrong_are_drawn_again(default, reader):
     assert all(np.array_equal(a.points, b.points) and a.page == b.page for a, b in zip(page, again))
 
 
-def test_what_still_reads_wrong_is_named(default):
-    spelling = Spelling(Reader().eval())  # untrained: it reads nothing right
+def test_what_still_reads_wrong_is_named(default, deaf):
+    spelling = Spelling(deaf)
     page, said = told(spelling, "many souls", default)
     assert [(i, text) for i, text, _ in spelling.misread] == [(0, "many"), (1, "souls")]
     assert spelling.drawn == 2 * sum(spelling.tries)
@@ -57,15 +66,15 @@ def test_what_still_reads_wrong_is_named(default):
     assert [w.text for w in page] == ["many", "souls"]
 
 
-def test_where_drawing_again_mends_nothing_it_stops(default):
-    spelling = Spelling(Reader().eval())
+def test_where_drawing_again_mends_nothing_it_stops(default, deaf):
+    spelling = Spelling(deaf)
     page, said = told(spelling, TEXT, default)
     assert spelling.drawn == len(page) and len(spelling.misread) == spelling.given_up == len(page)
     assert len(said) == 1 and "does not know this hand" in said[0]
 
 
-def test_of_a_word_that_can_only_be_drawn_in_one_way_no_other_is_drawn(default):
-    spelling = Spelling(Reader().eval())
+def test_of_a_word_that_can_only_be_drawn_in_one_way_no_other_is_drawn(default, deaf):
+    spelling = Spelling(deaf)
     told(spelling, "many", default, do_sample=False)
     assert spelling.drawn == 0 and len(spelling.misread) == 1
 
@@ -150,7 +159,7 @@ def test_a_paragraph_and_words_written_together_are_read_back_too(default, reade
     assert [np.array_equal(a, b) for a, b in zip(plain, again)] == [True, False, True, True]
 
 
-def test_the_command_says_what_reads_wrong(capsys, monkeypatch, tmp_path):
+def test_the_command_says_what_reads_wrong(deaf, capsys, monkeypatch, tmp_path):
     command = Commands(capsys, monkeypatch, tmp_path)
     hot = [v for k, value in HOT.items() for v in (f"--{k}", value)]
     plain = command("write", TEXT, *hot, "--no-respell", "-o", "a.json")
@@ -162,10 +171,10 @@ def test_the_command_says_what_reads_wrong(capsys, monkeypatch, tmp_path):
     assert len(named) == b.wrong_words
     both = command("write", "--respell", "1", "--from", "b.json", "--no-respell")
     assert both.returncode == 2 and "give one of them" in both.stderr
-    save_reader(Reader(), "r/reader.safetensors")
+    save_reader(deaf, "r/reader.safetensors")
     done = command("write", "many", "--reader", "r", "-o", "d.svg")
     assert done.returncode == 0 and "0 'many' as '" in done.stderr
-    for args in (["--reader", "none"], ["--reader", "r", "--no-respell"]):
+    for args in (["--reader", "nowhere"], ["--reader", "r", "--no-respell"]):
         assert command("write", "many", *args).returncode == 2
     done = command("write", "--respell", "1", "--from", "b.json", "-o", "c.json")
     before, after = (load_bank(name).words for name in ("b.json", "c.json"))
