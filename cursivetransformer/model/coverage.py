@@ -15,10 +15,11 @@ from ..config import Config
 # %% ../../nbs/model/01_coverage.ipynb #c07e4a61
 CONV_CHANNELS = 8
 CONV_REACH = 2  # neighbours on each side that the convolution sees
-TOKENS_A_CHARACTER = (
-    38  # about as many as a character takes, so that one that is done has been seen for about 1
-)
-OLD_NAMES = dict(  # of parameters, in checkpoints of versions 1 and 2
+# About as many as a character takes in the authors' bank, so that one that is done has had about 1. It only
+# sets the scale of what is learned from.
+TOKENS_A_CHARACTER = 38
+# Of parameters, in checkpoints of versions 1 and 2.
+OLD_NAMES = dict(
     below="lower_heads",
     own="own_heads",
     look="conv_weight",
@@ -29,9 +30,12 @@ OLD_NAMES = dict(  # of parameters, in checkpoints of versions 1 and 2
 
 
 class Coverage(nn.Module):
-    """What a cross-attention knows of what the one below has looked at so far. Tu et al., Modeling Coverage
-    for Neural Machine Translation (2016); the convolution as in Chorowski et al., Attention-Based Models for
-    Speech Recognition (2015)."""
+    """Tells cross-attention how much attention each character has had so far, summed over the tokens before.
+    The sums are those of the layer below: its weights are known for all tokens at once, where a layer's own
+    would have to be computed token by token. It begins as nothing: `score_weight` and `stream_weight` are 0.
+
+    Tu et al., Modeling Coverage for Neural Machine Translation (2016); the convolution as in Chorowski et
+    al., Attention-Based Models for Speech Recognition (2015)."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -46,9 +50,9 @@ class Coverage(nn.Module):
         self.stream_weight = nn.Parameter(torch.zeros(2, config.n_embd))
 
     def seen(self, lower: torch.Tensor) -> torch.Tensor:  # (B, T, S); 1 for a character that is about done
-        "How long each was looked at before each token, by weights (B, heads, T, S) of the layer below."
-        looked = (lower * self.lower_heads.softmax(0)[:, :, None] / TOKENS_A_CHARACTER).sum(1)
-        return looked.cumsum(1) - looked
+        "The attention each had before each token, by weights (B, heads, T, S) of the layer below."
+        attended = (lower * self.lower_heads.softmax(0)[:, :, None] / TOKENS_A_CHARACTER).sum(1)
+        return attended.cumsum(1) - attended
 
     def scores(self, seen: torch.Tensor) -> torch.Tensor:  # (B, heads, T, S)
         "What is added to the scores of attention: a convolution along the text."
@@ -57,9 +61,10 @@ class Coverage(nn.Module):
         return (features @ self.score_weight).permute(0, 3, 1, 2)
 
     def progress(self, weights: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:  # (B, T, n_embd)
-        "What is added to the stream: how far what is looked at, by weights (B, heads, T, S), is done."
-        looked = (weights * self.own_heads.softmax(0)[:, :, None]).sum(1)
-        done = (looked * seen).sum(-1, keepdim=True)
+        """What is added to the residual stream: the coverage that the characters under attention, by weights
+        (B, heads, T, S), have had; as it is, and saturated, since it is about 1 for one that is done."""
+        attended = (weights * self.own_heads.softmax(0)[:, :, None]).sum(1)
+        done = (attended * seen).sum(-1, keepdim=True)
         return done * self.stream_weight[0] + done.tanh() * self.stream_weight[1]
 
     def _load_from_state_dict(self, state_dict, prefix, *args):

@@ -261,9 +261,9 @@ def self_attention(block: Block, x: torch.Tensor, layer: LayerCache, start: int,
     kv[:, :, start : start + T] = qkv[:, H:]
     q = qkv[:, :H]
     k, v = kv[:, :, : start + T].split(H, 1)
-    if block.attn.watchers:
+    if block.attn.weight_hooks:
         earlier = torch.ones(T, start + T, dtype=torch.bool, device=x.device).tril(start)
-        y = attention_weights(q, k, earlier, watchers=block.attn.watchers) @ v
+        y = attention_weights(q, k, earlier, hooks=block.attn.weight_hooks) @ v
     else:
         y = F.scaled_dot_product_attention(
             q, k, v, is_causal=T > 1
@@ -295,11 +295,11 @@ def cross_attention(block: Block, x: torch.Tensor, layer: LayerCache, lower: tor
         seen, added = coverage_scores(layer, lower)
         scores = scores + added
     weights = scores.view(*rows.shape[:2], H, -1).softmax(-1)
-    if attention.watchers:
+    if attention.weight_hooks:
         mask = tables.bias.view(B, H, 1, -1) > float("-inf")
         weights = weights.transpose(1, 2)
-        for watch in attention.watchers:
-            weights = watch(weights, mask)
+        for hook in attention.weight_hooks:
+            weights = hook(weights, mask)
         weights = weights.transpose(1, 2)
         # `change` brings a head's share of the bias by its weights, which may no longer add up to one
         rows = rows + (1 - weights.sum(-1)).sum(-1, keepdim=True) * attention.c_proj.bias / H
@@ -320,8 +320,8 @@ def advance(
 ) -> torch.Tensor:  # (B, vocab_size) logits after the last of them
     "One step of writing: the same logits as `forward` on everything so far, for the price of the new tokens."
     B, T = idx.shape
-    for watch in model.watchers:
-        watch(cache.context, idx, cache)
+    for hook in model.call_hooks:
+        hook(cache.context, idx, cache)
     here = slice(cache.length, cache.length + T)
     x = model.transformer.wte(idx)
     if model.config.positions == "learned":

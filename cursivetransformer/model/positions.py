@@ -58,7 +58,8 @@ def rotate(
 
 
 # %% ../../nbs/model/00_positions.ipynb #ace04e61
-# Canvas heights: from half a small letter to more than a word is long, or a page's line high.
+# Canvas heights (one is the height of the page that words were collected on; a small letter has 0.12): across
+# from half a letter to more than a word, down to more than the distance of two lines.
 WAVELENGTHS_X = [0.06 * (8 / 0.06) ** (i / 7) for i in range(8)]
 WAVELENGTHS_Y = [0.06 * (2 / 0.06) ** (i / 5) for i in range(6)]
 
@@ -97,7 +98,8 @@ class PenPosition(nn.Module):
 
     def walk(self, idx: torch.Tensor, pen: Pen):
         """Follow pens along tokens (B, T): x from the word's left edge, y from the writing line, (B, T, 1)
-        each, and the pens after them. A word begins where the ink so far reaches farthest to the right."""
+        each, and the pens after them. A point is tokens of direction, then one of length: only that one moves
+        the pen, by the directions just before it. A word's left edge is the largest x before it."""
         tokens = torch.cat([pen.last_tokens, idx], 1)
         length = F.embedding(idx, self.length[:, None])
         parts = [F.embedding(tokens[:, i : i + idx.shape[1]], self.direction) for i in range(self.memory)]
@@ -106,6 +108,7 @@ class PenPosition(nn.Module):
         x, y = xy.split(1, -1)
         rightmost = torch.maximum(x, pen.rightmost).cummax(1)[0]
         begins = idx[..., None] == self.WORD
+        # The latest edge is the largest, since `rightmost` never falls: a running maximum carries it forward.
         left_edge = torch.where(begins, rightmost, pen.left_edge).cummax(1)[0]
         after = Pen(xy[:, -1:], rightmost[:, -1:], left_edge[:, -1:], tokens[:, idx.shape[1] :])
         return x - left_edge, y, after

@@ -45,7 +45,7 @@ def attention_weights(
     k: torch.Tensor,  # (B, heads, S, dim)
     mask: torch.Tensor | None = None,  # true where there may be attention, (..., T, S); None for everywhere
     bias: torch.Tensor | None = None,  # (B, heads, T, S) to add to the scores
-    watchers: tuple = (),  # functions of (weights, mask): each says what weights to go on with
+    hooks: tuple = (),  # functions of (weights, mask), each answers with the weights to go on with
 ) -> torch.Tensor:  # (B, heads, T, S); they add up to 1 over S
     "Scaled dot-product attention, written out up to its weights."
     scores = q @ k.mT / q.shape[-1] ** 0.5
@@ -54,8 +54,8 @@ def attention_weights(
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     weights = scores.softmax(-1)
-    for watch in watchers:
-        weights = watch(weights, mask)
+    for hook in hooks:
+        weights = hook(weights, mask)
     return weights
 
 
@@ -67,21 +67,19 @@ class CausalSelfAttention(nn.Module):
         super().__init__()
         self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd)
         self.c_proj = nn.Linear(config.n_embd, config.n_embd)
-        self.n_head = config.n_ctx_head
-        self.watchers = ()
+        self.n_head = config.n_ctx_head  # the original's name; both attentions have as many
+        self.weight_hooks = ()  # functions of (weights, mask) that see the weights, and may change them
         self.attention = causal_attention  # a function of q, k, v; a faster one may be put here
 
-    def forward(
-        self, x: torch.Tensor, rotation: Rotation | None
-    ) -> torch.Tensor:  # x (B, T, n_embd) to the same
+    def forward(self, x: torch.Tensor, rotation: Rotation | None) -> torch.Tensor:  # (B, T, n_embd), both
         B, T, C = x.shape
         q, k, v = (t.view(B, T, self.n_head, -1).transpose(1, 2) for t in self.c_attn(x).split(C, 2))
         if rotation is not None:
             q = rotate(q, rotation)
             k = rotate(k, rotation)
-        if self.watchers:
+        if self.weight_hooks:
             earlier = torch.ones(T, T, dtype=torch.bool, device=x.device).tril()
-            y = attention_weights(q, k, earlier, watchers=self.watchers) @ v
+            y = attention_weights(q, k, earlier, hooks=self.weight_hooks) @ v
         else:
             y = self.attention(q, k, v)
         return self.c_proj(y.transpose(1, 2).reshape(B, T, C))
@@ -97,7 +95,7 @@ class CrossAttention(nn.Module):
         self.c_attn_kv = nn.Linear(config.n_embd, 2 * config.n_embd)
         self.c_proj = nn.Linear(config.n_embd, config.n_embd)
         self.n_head = config.n_ctx_head
-        self.watchers = ()
+        self.weight_hooks = ()
         self.coverage = Coverage(config) if config.coverage and layer else None
 
     def keys_values(self, characters: torch.Tensor) -> tuple:  # keys, values: (B, heads, S, dim) each
@@ -118,7 +116,7 @@ class CrossAttention(nn.Module):
         k, v = self.keys_values(characters)
         seen = None if self.coverage is None else self.coverage.seen(lower)
         bias = None if self.coverage is None else self.coverage.scores(seen)
-        weights = attention_weights(q, k, mask, bias, self.watchers)
+        weights = attention_weights(q, k, mask, bias, self.weight_hooks)
         y = self.c_proj((weights @ v).transpose(1, 2).reshape(B, T, C))
         if self.coverage is not None:
             y = y + self.coverage.progress(weights, seen)
@@ -147,9 +145,7 @@ class Block(nn.Module):
         self.ln_2, self.cross_attn = nn.LayerNorm(config.n_embd), CrossAttention(config, layer)
         self.ln_3, self.mlp = nn.LayerNorm(config.n_embd), MLP(config)
 
-    def forward(
-        self, x, characters, mask, rotation, lower
-    ) -> tuple:  # as for the attentions: x, cross-attention's weights
+    def forward(self, x, characters, mask, rotation, lower) -> tuple:  # x, cross-attention's weights
         x = x + self.attn(self.ln_1(x), rotation)
         change, weights = self.cross_attn(self.ln_2(x), characters, mask, lower)
         x = x + change
@@ -158,19 +154,19 @@ class Block(nn.Module):
 
 # %% ../../nbs/model/02_transformer.ipynb #5be1d022
 class CTCHead(nn.Linear):
-    "Reads off the stream which letters have been written so far. Only training asks."
+    "Reads off the residual stream which letters have been written so far. Only training asks."
 
     def loss(
         self,
-        stream: torch.Tensor,  # (B, P, n_embd) at every point of the pen
+        stream: torch.Tensor,  # (B, P, n_embd)
         context: torch.Tensor,  # (B, S) characters, 0 is padding
-        points: torch.Tensor,  # (B,) how many points count
+        positions: torch.Tensor,  # (B,) how many of P count
         characters: torch.Tensor,  # (B,) and how many characters
     ) -> torch.Tensor:  # nats over all rows
         "How little the stream says of the characters: the CTC loss (Graves et al., 2006)."
         said = self(stream).log_softmax(-1).transpose(0, 1)
         blank = CharTokenizer.PAD
-        return F.ctc_loss(said, context, points, characters, blank, reduction="sum", zero_infinity=True)
+        return F.ctc_loss(said, context, positions, characters, blank, reduction="sum", zero_infinity=True)
 
 
 def next_token_loss(
@@ -184,9 +180,7 @@ def next_token_loss(
 
 
 # %% ../../nbs/model/02_transformer.ipynb #be3baf89
-# Drawn small: at equal steps, embeddings of standard deviation 0.3 instead of 1 took the loss from 2.74 to
-# 2.49 nats a token.
-EMBEDDING_STD = 0.3
+EMBEDDING_STD = 0.3  # at equal steps, 0.3 instead of 1 took the loss from 2.74 to 2.49 nats per token
 
 
 def parts_of(config: Config) -> dict:  # name: module
@@ -231,8 +225,10 @@ class Transformer(nn.Module):
             self.transformer["wae"] = nn.Embedding(*zeros.shape, _weight=zeros)
         self.added = nn.ParameterList()  # (n_embd,) the vectors of `config.added_authors`
         self.author = 0  # who writes if `forward` is not told: a place in `authors`
-        self.watchers = ()  # functions of (context, idx, cache), called before each call; no cache here
-        self.next_token_loss = next_token_loss  # a faster one may be put here
+        self.call_hooks = ()  # functions of (context, idx, cache), called first; `forward` has no cache
+        # `model.cpu` and `training.train` put others in their place that compute the same
+        self.next_token_loss = next_token_loss
+        self.spelling_loss = spelling_loss
 
     @property
     def authors(self) -> tuple:  # names of all hands it writes
@@ -247,27 +243,28 @@ class Transformer(nn.Module):
         context: torch.Tensor,  # (B, S) characters, 0 is padding
         targets: torch.Tensor | None = None,  # (B, T) next tokens; PAD does not count
         author: torch.Tensor | None = None,  # (B,) places in `authors`; `self.author` if None
-        lengths: torch.Tensor
-        | None = None,  # (B, 2) on the CPU: a row's targets and characters; counted if None
+        lengths: torch.Tensor | None = None,  # (B, 2) on the CPU: targets, characters; counted if None
     ) -> tuple:  # logits (B, T, vocab_size), None in training with targets; loss, or None without targets
-        """Predict the token after each token; the loss is the mean over targets that are not PAD, in training
-        with `spell` times the CTC loss. Raises `ConfigError` where learned positions run out."""
+        """Predict the token after each token. The loss is the cross-entropy, the mean over targets that are
+        not PAD; in training, `spell` times the CTC loss is added. `author` chooses vectors; adapters of
+        authors that were added later are chosen by `model.lora.in_hand`, for all rows. Raises `ConfigError`
+        where learned positions run out."""
         c = self.config
-        for watch in self.watchers:
-            watch(context, idx, None)
-        hand = author_vector(self, context, author)
-        x = embed_tokens(self, idx) + hand
+        for hook in self.call_hooks:
+            hook(context, idx, None)
+        author = author_vector(self, context, author)
+        x = embed_tokens(self, idx) + author
         rotation = None
         if c.positions == "rotary":
             rotation = rotary_angles(idx.shape[1], c.n_embd // c.n_ctx_head, idx.device)
         context = with_end_mark(context, c)
-        characters = embed_context(self, context) + hand
+        characters = embed_context(self, context) + author
         mask = context_mask(context, c)
         weights = None  # of cross-attention, for the layer above
         for layer, block in enumerate(self.transformer.h):
             x, weights = block(x, characters, mask, rotation, weights)
-            if layer == c.n_layer // 2:
-                middle = x
+            if layer == c.n_layer // 2:  # counted from 0: the third of four
+                upper_middle = x
         x = self.transformer.ln_f(x)
         if targets is None:
             return self.lm_head(x), None
@@ -276,7 +273,7 @@ class Transformer(nn.Module):
             return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=self.pad)
         loss = self.next_token_loss(x.flatten(0, 1), self.lm_head.weight, targets.flatten(), self.pad)
         if c.spell:
-            loss = loss + c.spell * spelling_loss(self, middle, context, targets, lengths)
+            loss = loss + c.spell * self.spelling_loss(self, upper_middle, context, targets, lengths)
         return None, loss
 
 
@@ -301,7 +298,7 @@ def embed_context(model: Transformer, context: torch.Tensor) -> torch.Tensor:  #
 
 
 def with_end_mark(context: torch.Tensor, config: Config) -> torch.Tensor:  # (B, S + 1), or (B, S)
-    "Characters (B, S) with room for the end mark, a padding character; a text as long as can be has none."
+    "Characters (B, S) with one padding character more, the end mark, unless the text is as long as can be."
     room = config.end_mark and context.shape[1] < config.context_block_size
     return F.pad(context, (0, 1), value=CharTokenizer.PAD) if room else context
 
@@ -311,7 +308,7 @@ def context_mask(context: torch.Tensor, config: Config) -> torch.Tensor | None: 
     if not config.mask_context:
         return None
     allowed = context != CharTokenizer.PAD
-    if config.end_mark:
+    if config.end_mark:  # the first padding character behind the text, which says that it ends
         allowed = allowed | F.pad(allowed[:, :-1], (1, 0), value=True)
     return allowed[:, None, None]
 
@@ -323,13 +320,13 @@ def author_vector(
     author: torch.Tensor | None = None,  # (B,) places in `model.authors`; `model.author` if None
 ) -> torch.Tensor:  # (B, 1, n_embd), or zeros (B, 1, 1) for a model of one author
     "What is added to every stroke token and character so that the model knows whose hand it writes."
-    characters = model.transformer.wcpe.weight
+    like = model.transformer.wcpe.weight
     if len(model.authors) < 2:
-        return characters.new_zeros(len(context), 1, 1)
-    together = characters.new_zeros(1, model.config.n_embd)
+        return like.new_zeros(len(context), 1, 1)
+    learned = like.new_zeros(1, model.config.n_embd)  # a model of one author, to which others were added
     if "wae" in model.transformer:
-        together = model.transformer["wae"].weight
-    table = torch.cat([together, *(vector[None] for vector in model.added)])
+        learned = model.transformer["wae"].weight
+    table = torch.cat([learned, *(vector[None] for vector in model.added)])
     if author is None:
         author = torch.full_like(context[:, 0], model.author)
     return F.embedding(author, table)[:, None]
@@ -337,7 +334,7 @@ def author_vector(
 
 def spelling_loss(
     model: Transformer,
-    stream: torch.Tensor,  # (B, T, n_embd) half way up
+    stream: torch.Tensor,  # (B, T, n_embd) the residual stream after block `n_layer // 2`
     context: torch.Tensor,  # (B, S) characters, 0 is padding
     targets: torch.Tensor,  # (B, T)
     lengths: torch.Tensor | None,  # (B, 2) on the CPU, or None
@@ -346,6 +343,6 @@ def spelling_loss(
     counts = (targets != model.pad).sum(1)
     if lengths is None:
         lengths = torch.stack([counts, (context != CharTokenizer.PAD).sum(1)], 1)
-    k = model.tokens_per_point  # a point is enough
-    points = (lengths[:, 0] + k - 1) // k
-    return model.transformer["letters"].loss(stream[:, ::k], context, points, lengths[:, 1]) / counts.sum()
+    k = model.tokens_per_point  # one position in k is enough, and a kth of the work
+    positions = (lengths[:, 0] + k - 1) // k
+    return model.transformer["letters"].loss(stream[:, ::k], context, positions, lengths[:, 1]) / counts.sum()

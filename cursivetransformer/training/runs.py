@@ -54,7 +54,7 @@ from cursivetransformer.config import (
 )
 from ..data.remote import Reference, RunError, Source, fetch_file, newest, say
 from ..ink.tokens import CharTokenizer, stroke_tokenizer
-from ..model.checkpoint import load_state, open_checkpoint, pick_device, save_state
+from ..model.checkpoint import load_state, open_checkpoint, pick_device
 from ..model.lora import add_authors, add_hand, build_model
 from ..model.transformer import Transformer
 from .optim import Optimizers, Schedule, make_optimizer

@@ -64,7 +64,7 @@ from ..ink.tokens import CharTokenizer
 from ..model.checkpoint import load_checkpoint, pick_device, save_model, save_state
 from ..model.cpu import use_cpu_kernels
 from ..model.lora import in_hand
-from ..model.transformer import Transformer
+from ..model.transformer import Transformer, spelling_loss
 from cursivetransformer.training.runs import (
     Run,
     StopSignal,
@@ -191,10 +191,8 @@ def fuse(
     backend: str = "inductor",  # of `torch.compile`
 ):
     "The model with its operations fused; the model itself, with a notice, where the compiler fails."
-    if model.config.spell:
-        # Its lengths are on the CPU, which the compiler does not like.
-        letters = model.transformer["letters"]
-        letters.loss = torch.compiler.disable(letters.loss)
+    # It is given lengths on the CPU, which the compiler does not like.
+    model.spelling_loss = torch.compiler.disable(spelling_loss)
     fused = torch.compile(model, dynamic=True, backend=backend)
     try:
         with autocast(batch[0].device):
@@ -304,7 +302,9 @@ class RunLog:
     pictures: list = dataclasses.field(default_factory=list)
     pace: Pace = dataclasses.field(default_factory=Pace)  # since the last line of metrics or evaluation
 
-    folder = property(lambda self: Path(self.config.run_dir))
+    @property
+    def folder(self) -> Path:
+        return Path(self.config.run_dir)
 
     @property
     def finished(self) -> bool:

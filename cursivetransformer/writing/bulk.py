@@ -175,7 +175,7 @@ def part_path(folder: Path, name: str, kind: str) -> Path:
     return folder / (f"{name}.json.zip" if kind == "json" else name)
 
 
-def save_part(lines: dict, folder: Path, name: str, kind: str):
+def save_part(lines: dict, folder: Path, name: str, kind: str, options: WritingOptions):
     "Write the lines of a part. Whole or not at all."
     for left in folder.glob(f".{name}.*"):  # of a process that was killed
         shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -183,9 +183,10 @@ def save_part(lines: dict, folder: Path, name: str, kind: str):
         write_atomic(part_path(folder, name, kind), zip_of(f"{name}.json", bank_of(lines)))
         return
     unfinished = folder / f".{name}.unfinished"
+    ink = dict(margin=options.margin, linewidth=options.linewidth, color=options.color)
     labels = {}
     for number, line in lines.items():
-        picture = save_page(line, unfinished / f"{number:08}.{kind}")
+        picture = save_page(line, unfinished / f"{number:08}.{kind}", **ink)
         labels[picture.name] = " ".join(w.text for w in line)
     write_table(unfinished / "labels.tsv", labels.items())
     os.replace(unfinished, part_path(folder, name, kind))
@@ -206,7 +207,13 @@ def origin(lines: list, model: Transformer, options: WritingOptions, kind: str, 
         "temperature": options.temperature,
         "slant": options.slant,
     }
-    return {**facts, "reader": options.reader} if read_back and options.reader else facts
+    if read_back and options.reader:
+        facts["reader"] = options.reader
+    for f in dataclasses.fields(WritingOptions):
+        value = getattr(options, f.name)
+        if f.name not in (*facts, "reader", "verbose") and value != f.default:
+            facts[f.name] = value
+    return facts
 
 
 def claim(folder: Path, ours: dict):
@@ -244,7 +251,7 @@ def write_part(
     inked = ink_lines(model, lines.good, options, spelling)
     if inked.misread:
         write_table(folder / f"{name}.misread.tsv", inked.misread)
-    save_part(inked.lines, folder, name, kind)
+    save_part(inked.lines, folder, name, kind, options)
 
 
 # %% ../../nbs/writing/06_bulk.ipynb #15bf8d77

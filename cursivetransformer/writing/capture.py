@@ -61,12 +61,12 @@ def watching(
             attention = block.cross_attn if kind == "cross" else block.attn
             watched.append((attention, functools.partial(watch, layer)))
     for attention, watcher in watched:
-        attention.watchers += (watcher,)
+        attention.weight_hooks += (watcher,)
     try:
         yield
     finally:
         for attention, watcher in watched:
-            attention.watchers = tuple(other for other in attention.watchers if other is not watcher)
+            attention.weight_hooks = tuple(other for other in attention.weight_hooks if other is not watcher)
 
 
 # %% ../../nbs/writing/03_capture.ipynb #att00011
@@ -237,12 +237,12 @@ def capture(
     heads*T*characters. Of what is not kept, no more than one layer's weights are in memory at a time, unless
     gradients are wanted."""
     att = AttentionCapture(model, rows, limit)
-    others = model.watchers
+    others = model.call_hooks
     with contextlib.ExitStack() as stack:
         for kind in kinds:
             stack.enter_context(watching(model, kind, functools.partial(att.see, kind)))
-        stack.callback(setattr, model, "watchers", others)
-        model.watchers = (*others, att.begin)
+        stack.callback(setattr, model, "call_hooks", others)
+        model.call_hooks = (*others, att.begin)
         yield att
 
 

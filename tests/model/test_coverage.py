@@ -20,7 +20,7 @@ def test_coverage_is_the_sum_of_what_the_layer_below_looked_at():
         return weights
 
     for block in model.transformer.h:
-        block.cross_attn.watchers = (watch,)
+        block.cross_attn.weight_hooks = (watch,)
     with torch.no_grad():
         model(torch.randint(0, 525, (2, 9)), torch.randint(1, 72, (2, 7)))
         for layer in 1, 2:

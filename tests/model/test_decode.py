@@ -84,7 +84,7 @@ def test_watched_attention_is_the_same_and_can_be_changed():
     with torch.no_grad():
         for watchers in ((lambda weights, mask: weights,), (halved,)):
             for block in model.transformer.h:
-                block.attn.watchers = block.cross_attn.watchers = watchers
+                block.attn.weight_hooks = block.cross_attn.weight_hooks = watchers
             plain = model(idx, context)[0]
             cache = KVCache(model, context, 12)
             steps = [advance(model, idx[:, i : i + 1], cache) for i in range(12)]

@@ -128,7 +128,7 @@ def test_attention_may_look_at_the_first_padding_character_and_at_no_other():
         masks.append(weights)
         return weights
 
-    model.transformer.h[0].cross_attn.watchers = (watch,)
+    model.transformer.h[0].cross_attn.weight_hooks = (watch,)
     context = torch.tensor([[5, 6, 7, 0, 0, 0]])
     with torch.no_grad():
         model(torch.randint(0, 522, (1, 4)), context)
@@ -140,7 +140,7 @@ def test_attention_may_look_at_the_first_padding_character_and_at_no_other():
 
 def test_the_caller_of_a_model_can_be_watched():
     model, calls = small_model(), []
-    model.watchers = (lambda context, idx, cache: calls.append((context, idx, cache)),)
+    model.call_hooks = (lambda context, idx, cache: calls.append((context, idx, cache)),)
     idx, context = torch.randint(0, 522, (1, 4)), torch.randint(1, 72, (1, 3))
     model(idx, context)
     assert len(calls) == 1 and calls[0][0] is context and calls[0][1] is idx and calls[0][2] is None
@@ -152,5 +152,5 @@ def test_attention_that_is_watched_is_what_the_fused_operation_computes():
     with torch.no_grad():
         fused = model(idx, context)[0]
         for block in model.transformer.h:
-            block.attn.watchers = (lambda weights, mask: weights,)
+            block.attn.weight_hooks = (lambda weights, mask: weights,)
         torch.testing.assert_close(model(idx, context)[0], fused, atol=1e-5, rtol=1e-5)

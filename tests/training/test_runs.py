@@ -77,6 +77,7 @@ def files_with_the_key(folder):
     return [p for p in folder.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_on_another_machine(wandb_server, wandb_client, tmp_path):
     server, env = wandb_server, wandb_client
     train(parse_config(config_parser(), [*TRAIN[1:], "--run-dir", str(tmp_path / "whole")]))

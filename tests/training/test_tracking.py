@@ -285,6 +285,7 @@ def test_the_questions_have_sweeps():
     assert {p.stem for p in SWEEPS} >= {"batch_size", "downsampling", "tokenizer", "layers"}
 
 
+@pytest.mark.slow
 def test_an_agent_runs_a_sweep(wandb_server, wandb_client, tmp_path):
     wandb = [sys.executable, "-m", "wandb"]
     command = [*wandb, "sweep", "--project", "swept", ROOT / "sweeps/layers.yaml"]

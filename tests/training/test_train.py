@@ -287,11 +287,12 @@ def two_hands(tmp_path):
 
 def test_a_run_on_two_hands_knows_both_by_name(two_hands, tmp_path):
     both = ("Hershey", "Leaning")
-    run = short_run(tmp_path / "whole", dataset_name=two_hands, max_steps=8)
+    settings = dict(dataset_name=two_hands, log_every=100)
+    run = short_run(tmp_path / "whole", **settings, max_steps=8)
     assert run.model.config.authors == both == load_checkpoint(run.folder, "cpu").config.authors
     assert run.model.transformer["wae"].weight.abs().min() > 0  # both hands were learned
-    short_run(tmp_path / "parts", dataset_name=two_hands, max_steps=4)
-    parts = short_run(tmp_path / "parts", dataset_name=two_hands, max_steps=8, resume=True, authors=both)
+    short_run(tmp_path / "parts", **settings, max_steps=4)
+    parts = short_run(tmp_path / "parts", **settings, max_steps=8, resume=True, authors=both)
     for a, b in zip(run.model.state_dict().values(), parts.model.state_dict().values()):
         assert torch.equal(a, b)
 

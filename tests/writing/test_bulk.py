@@ -1,6 +1,7 @@
 """Lines by the hundred thousand: whole parts, the same however the work is shared and stopped."""
 
 import json
+import re
 import warnings
 import zipfile
 
@@ -142,3 +143,16 @@ def test_pictures_have_labels(bulk, tmp_path, kind, magic):
     pictures = {f"part-00000{part}/0000000{n}.{kind}" for part, n in [(0, 1), (1, 4), (2, 6)]}
     assert {name for name, data in files.items() if data.startswith(magic)} == pictures
     assert not unfinished.exists()
+
+
+def test_pictures_have_the_ink_that_is_asked_for_and_a_folder_knows_it(tmp_path):
+    options = WritingOptions(respell=False, color="#c00", margin=0.5)
+    write_bulk(["so it"], tmp_path / "red", params=options, kind="svg")
+    (picture,) = (tmp_path / "red").glob("part-*/*.svg")
+    write_bulk(["so it"], tmp_path / "black", params=WritingOptions(respell=False), kind="svg")
+    (plain,) = (tmp_path / "black").glob("part-*/*.svg")
+    assert 'stroke="#c00"' in picture.read_text() and "#c00" not in plain.read_text()
+    width = [float(re.search(r'width="([\d.]+)mm"', p.read_text()).group(1)) for p in (picture, plain)]
+    assert width[0] - width[1] == pytest.approx(2 * (0.5 - 0.2) * 25, abs=0.1)
+    with pytest.raises(CursiveError, match="another color"):
+        write_bulk(["so it"], tmp_path / "red", params=WritingOptions(respell=False, margin=0.5), kind="svg")
