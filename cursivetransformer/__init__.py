@@ -23,7 +23,8 @@ _HOME = {
     "writing.align": "align_strokes pointers",
     "writing.page": "page_bytes respell save_page save_samples write write_lines",
     "writing.bulk": "write_bulk",
-    "training.train": "evaluate_words launch",
+    "training.score": "evaluate_words",
+    "training.train": "launch",
     "training.train_reader": "reader_config train_reader",
     "training.clone": "clone_hand",
     "study.attention": "animate entropy plot_alignment plot_attended plot_cross plot_entropy "

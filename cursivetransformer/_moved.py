@@ -29,7 +29,7 @@ MODULES = {
     "sample": "config writing.sample writing.spelling writing.page apps.original",
     "tokenizer": "ink.tokens",
     "tracking": "training.tracking data.remote",
-    "train": "training.optim training.runs training.train apps.original",
+    "train": "training.optim training.runs training.score training.train apps.original",
     "widgets": "apps.desk apps.view apps.panel",
     "wordbank": "data.wordbank",
 }
@@ -87,14 +87,27 @@ RENAMED = {
     "render.SIDE": "ink.pictures.LONGEST_SIDE",
     "render.pen_style": "ink.curves.pen_attributes",
     "render.svg_around": "ink.curves.stream_svg",
+    "runs.bring_run": "training.runs.download_state",
     "sample.FEW": "writing.spelling.MANY_WRONG",
+    "sample.FEWEST_STEPS": "writing.sample.MIN_STEPS",
     "sample.MENDED": "writing.spelling.LEAST_SHARE_MENDED",
-    "sample.REDRAWN": "writing.spelling.DRAWINGS_A_TRY",
+    "sample.REDRAWN": "writing.spelling.DRAWINGS_PER_TRY",
+    "sample.SHORTEST": "writing.sample.MIN_POINTS",
+    "sample.bound": "writing.sample.max_tokens",
     "sample.close_up": "writing.sample.fill_holes",
+    "sample.decode": "writing.sample.sample_tokens",
     "sample.reach": "writing.sample.points_after",
     "sample.words_of": "writing.sample.cut_words",
     "tracking.Line": "training.tracking.JobQueue",
+    "train.Team": "training.train.ProcessGroup",
+    "train.read_back": "training.train.written_legibility",
+    "train.take_up": "training.runs.download_wandb_run",
+    "train.train_in": "training.train.train_loop",
+    "widgets.Candidate": "apps.desk.WordCandidate",
     "widgets.NO_STYLE": "apps.panel.NOTHING",
+    "widgets.drawing": "apps.view.describe_page",
+    "widgets.offered": "apps.view.describe_offers",
+    "widgets.still": "apps.view.page_svg",
 }
 # Names of which nothing is left that could be called in the same way, and what does the work now.
 GONE = {
@@ -111,10 +124,13 @@ GONE = {
     "model.advance_block": "model.decode.advance goes through all blocks",
     "model.attend": "model.transformer has attention in its plain form, model.cpu in its fast one",
     "model.watched": "model.transformer.attention_weights asks the watchers",
-    "sample.make_group": "writing.sample.Prompt makes groups",
+    "sample.BOUND_PER_CHARACTER": "writing.sample.MAX_POINTS_PER_CHARACTER counts points, not tokens",
+    "sample.BOUND_PER_WORD": "writing.sample.MAX_POINTS_PER_WORD counts points, not tokens",
+    "sample.make_group": "writing.sample.GroupBuilder makes groups",
     "sample.most_steps": "writing.sample.step_limit finds the limit by itself",
     "widgets.SCRIPT": "it is a file, apps/page.js",
-    "widgets.make_controls": "apps.panel has make_buttons and make_fields",
+    "widgets.STYLE": "it is a file, apps/page.css",
+    "widgets.make_controls": "apps.panel.make_buttons and apps.panel.make_fields do its work",
 }
 PACKAGE = __package__
 

@@ -7,11 +7,23 @@ import sys
 
 import pytest
 from conftest import ROOT
-from house import notebooks
+from house import NOTEBOOKS, notebooks
 
-each_notebook = pytest.mark.parametrize(
-    "path", notebooks(), ids=lambda p: p.relative_to(ROOT / "nbs").with_suffix("").as_posix()
-)
+# Those that take over ten seconds of a quiet core.
+SLOW = {"colab/train", "colab/clone", "colab/attention", "colab/compare"}
+SLOW |= {"study/02_interventions", "study/03_bench", "study/04_recipe"}
+
+
+def name_of(path):
+    "A notebook's folder and name, as `ink/00_points`."
+    return path.relative_to(NOTEBOOKS).with_suffix("").as_posix()
+
+
+def case(path):
+    "A notebook to be run."
+    marks = [pytest.mark.slow] if name_of(path) in SLOW else []
+    return pytest.param(path, id=name_of(path), marks=marks)
+
 
 RUN = """
 import sys
@@ -21,7 +33,7 @@ sys.exit(not test_nb(Path(sys.argv[1]))[0])
 """
 
 
-@each_notebook
+@pytest.mark.parametrize("path", [case(p) for p in notebooks()])
 def test_notebook(path):
     install = "notebooks are run by nbdev: pip install -e '.[dev]' -c constraints.txt"
     pytest.importorskip("nbdev", reason=install)
@@ -36,7 +48,11 @@ def test_notebook(path):
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
 
 
-@each_notebook
+def test_the_slow_ones_are_notebooks():
+    assert SLOW < {name_of(path) for path in notebooks()}
+
+
+@pytest.mark.parametrize("path", notebooks(), ids=name_of)
 def test_committed_outputs_are_for_readers(path):
     cells = json.loads(path.read_text())["cells"]
     outputs = [o for c in cells for o in c.get("outputs", [])]

@@ -203,12 +203,24 @@ def names_its_place(said, value):
     return getattr(import_module(place), name) is value
 
 
+def is_there(path):
+    "Whether a module, or a name in a module, exists."
+    try:
+        import_module(path)
+        return True
+    except ModuleNotFoundError:
+        module, _, name = path.rpartition(".")
+        return hasattr(import_module(module), name)
+
+
 def test_what_is_gone_says_why():
     for old, reason in _moved.GONE.items():
         module, _, name = old.rpartition(".")
         assert name in sum(OLD[module].values(), [])
         with pytest.raises(AttributeError, match=f"is no more: {re.escape(reason)}"):
             found_and_said(module, name)
+        for place in re.findall(rf"\b(?:{'|'.join(house.ROOMS)})(?:\.\w+)+(?![\w/])", reason):
+            assert is_there(f"cursivetransformer.{place}"), f"{old}: {reason}"
 
 
 IMPORTED_IN_ALL_WAYS = """if True:

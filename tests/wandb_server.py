@@ -17,14 +17,6 @@ NOW = "2026-01-01T00:{:02d}:{:02d}Z"
 KEY = "0123456789abcdef0123456789abcdef01234567"
 
 
-def edges(nodes):
-    return {
-        "edges": [{"node": n, "cursor": str(i)} for i, n in enumerate(nodes)],
-        "pageInfo": {"hasNextPage": False, "endCursor": None},
-        "totalCount": len(nodes),
-    }
-
-
 class Server(ThreadingHTTPServer):
     """`with Server() as s:` serves at `s.url`. What arrived lies in `runs`, `artifacts`, `files` and `seen`;
     `faults` says what goes wrong."""
@@ -36,7 +28,7 @@ class Server(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.runs = {}  # (entity, project, name): what is known of it
         self.artifacts = []
-        self.files = {}
+        self.files = {}  # where it lies: bytes
         self.seen = []  # (method, path, body, authorization) of each request
         self.sweeps = {}
         # down, forbidden, unknown_key: True, for all that is asked; corrupt, cut, hang: so many downloads
@@ -52,22 +44,24 @@ class Server(ThreadingHTTPServer):
         return self
 
     def __exit__(self, *exc):
+        self.released.set()
         self.shutdown()
         self.server_close()
 
     def handle_error(self, request, client_address):
         e = sys.exc_info()[1]
+        # Others are clients that were killed, and connections that a fault cut.
         if not isinstance(e, OSError):
-            self.errors.append(
-                repr(e)
-            )  # others are clients that were killed, and connections that a fault cut
+            self.errors.append(repr(e))
 
     def new_id(self, kind):
         return base64.b64encode(f"{kind}:{next(self.ids)}".encode()).decode()
 
     def run(self, entity, project, name, create=True):
+        "A run, made if there is none; None if it is not to be made."
         key = entity or "me", project or "uncategorized", name
         if key not in self.runs and create:
+            owner = {"id": "e1", "name": key[0]}
             self.runs[key] = {
                 "id": self.new_id("Run"),
                 "name": name,
@@ -77,181 +71,158 @@ class Server(ThreadingHTTPServer):
                 "state": "running",
                 "history": [],
                 "events": [],
-                "project": {
-                    "id": "p1",
-                    "internalId": "1",
-                    "name": key[1],
-                    "entity": {"id": "e1", "name": key[0]},
-                },
+                "project": {"id": "p1", "internalId": "1", "name": key[1], "entity": owner},
             }
         return self.runs.get(key)
 
-    def run_fields(self, r):
-        n = len(r["history"])
-        keys = {k for row in r["history"] for k in row}
-        return {k: v for k, v in r.items() if k not in ("history", "events")} | {
-            "projectId": "1",
-            "tags": [],
-            "notes": "",
-            "group": None,
-            "jobType": None,
-            "commit": None,
-            "readOnly": False,
-            "createdAt": NOW.format(0, 0),
-            "heartbeatAt": NOW.format(0, 0),
-            "user": {"id": "u1", "name": "me", "username": "me"},
-            "sweepName": None,
-            "historyLineCount": n,
-            "logLineCount": 0,
-            "eventsLineCount": 0,
-            "historyKeys": {
-                "lastStep": n - 1,
-                "sets": [],
-                "keys": {
-                    k: {
-                        "typeCounts": [{"type": "number", "count": n}],
-                        "monotonic": False,
-                        "previousValue": 0,
-                    }
-                    for k in keys
-                },
-            },
-            "systemMetrics": "{}",
-            "wandbConfig": json.dumps(json.loads(r["config"]).get("_wandb", {}).get("value", {})),
-            "historyTail": json.dumps([json.dumps(row) for row in r["history"][-1:]]),
-            "eventsTail": "[]",
-            "internalId": r["id"],
-            "defaultColorIndex": 0,
-            "colorIndex": 0,
-        }
+    def place(self, artifact, digest):
+        "Where a file with this digest, in base 64, lies for an artifact."
+        return f"{artifact['run']['project']['entity']['name']}/{base64.b64decode(digest).hex()}"
 
-    def artifact_fields(self, a):
-        run, project = a["run"], a["run"]["project"]
-        return {
-            "__typename": "Artifact",
-            "id": a["id"],
-            "digest": a["digest"],
-            "digestAlgorithm": "MANIFEST_MD5",
-            "state": a["state"],
-            "size": sum(e["size"] for e in a["entries"].values()),
-            "fileCount": len(a["entries"]),
-            "commitHash": a["id"],
-            "description": None,
-            "metadata": a["metadata"],
-            "ttlDurationSeconds": -2,
-            "ttlIsInherited": True,
-            "versionIndex": a["version"],
-            "createdAt": a["created"],
-            "updatedAt": a["created"],
-            "historyStep": None,
-            "tags": [],
-            "aliases": [
-                {
-                    "id": f"{a['id']}{n}",
-                    "alias": n,
-                    "artifactCollectionName": a["name"],
-                    "__typename": "ArtifactAlias",
-                    "artifactCollection": {
-                        "__typename": "ArtifactSequence",
-                        "name": a["name"],
-                        "project": project,
-                    },
-                }
-                for n in a["aliases"]
-            ],
-            "artifactType": {"id": a["type"], "name": a["type"], "__typename": "ArtifactType"},
-            "currentManifest": {
-                "id": "m",
-                "file": {
-                    "directUrl": f"{self.url}/storage/{a['manifest']}",
-                    "url": f"{self.url}/storage/{a['manifest']}",
-                },
-            },
-            "artifactSequence": {
-                "__typename": "ArtifactSequence",
-                "id": f"seq-{a['name']}",
-                "name": a["name"],
-                "project": project,
-                "latestArtifact": {"id": a["id"], "versionIndex": a["version"]},
-                "state": "READY",
-            },
-            "source": {"__typename": "Run", "name": run["name"], "project": project},
-            "createdBy": {"__typename": "Run", "name": run["name"], "project": project},
-            "artifactMembership": None,
-            "artifactMemberships": edges([]),
-            "sourceProject": project,
-            "ttl": None,
-        }
+    def content(self, artifact, name):
+        return self.files[self.place(artifact, artifact["entries"][name]["digest"])]
 
-    def content(self, a, name):
-        return self.files[
-            f"{a['run']['project']['entity']['name']}/{base64.b64decode(a['entries'][name]['digest']).hex()}"
-        ]
-
-    def commit(self, a):
+    def commit(self, artifact):
         "Give an artifact its version, its aliases and its manifest's entries, when all is there."
-        manifest = json.loads(self.files[a["manifest"]])
-        a.update(
-            state="COMMITTED",
-            entries=manifest["contents"],
-            version=sum(b["name"] == a["name"] and b["state"] == "COMMITTED" for b in self.artifacts),
+        same = [a for a in self.artifacts if a["name"] == artifact["name"]]
+        artifact.update(
+            entries=json.loads(self.files[artifact["manifest"]])["contents"],
+            version=sum(a["state"] == "COMMITTED" for a in same),
             created=NOW.format(*divmod(next(self.ids), 60)),
+            state="COMMITTED",
         )
-        for b in self.artifacts:
-            if b is not a and b["name"] == a["name"]:
-                b["aliases"] = [n for n in b["aliases"] if n not in a["aliases"]]
+        for other in same:
+            if other is not artifact:
+                other["aliases"] = [n for n in other["aliases"] if n not in artifact["aliases"]]
 
-    def add_artifact(self, run, name, type, files, metadata=None, aliases=("latest",)):
-        "Put an artifact there, as if a client had."
-        a = {
+    def new_artifact(self, run, name, kind, digest, metadata, aliases):
+        artifact = {
             "id": self.new_id("Artifact"),
             "run": run,
             "name": name,
-            "type": type,
-            "digest": hashlib.md5(repr(sorted(files)).encode()).hexdigest(),
-            "metadata": json.dumps(metadata or {}),
+            "type": kind,
+            "digest": digest,
+            "metadata": metadata,
             "aliases": list(aliases),
             "state": "PENDING",
+            "manifest": None,
+            "entries": {},
+            "version": None,
+            "created": NOW.format(0, 0),
         }
+        self.artifacts.append(artifact)
+        return artifact
+
+    def add_artifact(self, run, name, kind, files, metadata=None, aliases=("latest",)):
+        "Put an artifact there, as if a client had."
+        digest = hashlib.md5(repr(sorted(files)).encode()).hexdigest()
+        artifact = self.new_artifact(run, name, kind, digest, json.dumps(metadata or {}), aliases)
         contents = {}
         for path, data in files.items():
-            digest = hashlib.md5(data).digest()
-            contents[path] = {
-                "digest": base64.b64encode(digest).decode(),
-                "size": len(data),
-                "birthArtifactID": a["id"],
-            }
-            self.files[f"{run['project']['entity']['name']}/{digest.hex()}"] = data
-        a["manifest"] = f"manifest-{a['id']}"
-        self.files[a["manifest"]] = json.dumps(
-            {
-                "version": 1,
-                "storagePolicy": "wandb-storage-policy-v1",
-                "storagePolicyConfig": {"storageLayout": "V2"},
-                "contents": contents,
-            }
-        ).encode()
-        self.artifacts.append(a)
-        self.commit(a)
-        return a
+            digest = base64.b64encode(hashlib.md5(data).digest()).decode()
+            contents[path] = {"digest": digest, "size": len(data), "birthArtifactID": artifact["id"]}
+            self.files[self.place(artifact, digest)] = data
+        policy = {"storagePolicy": "wandb-storage-policy-v1", "storagePolicyConfig": {"storageLayout": "V2"}}
+        artifact["manifest"] = f"manifest-{artifact['id']}"
+        manifest = {"version": 1, **policy, "contents": contents}
+        self.files[artifact["manifest"]] = json.dumps(manifest).encode()
+        self.commit(artifact)
+        return artifact
 
-    # What the client asks, by the operation's name; v holds its variables.
+
+# What the client is told of things
+
+
+def edges(nodes):
+    "A list, as GraphQL has them."
+    return {
+        "edges": [{"node": n, "cursor": str(i)} for i, n in enumerate(nodes)],
+        "pageInfo": {"hasNextPage": False, "endCursor": None},
+        "totalCount": len(nodes),
+    }
+
+
+def history_keys(rows):
+    "Which columns a run's history has."
+    count = {"typeCounts": [{"type": "number", "count": len(rows)}], "monotonic": False, "previousValue": 0}
+    return {"lastStep": len(rows) - 1, "sets": [], "keys": {k: count for row in rows for k in row}}
+
+
+def run_fields(r):
+    rows = r["history"]
+    config = json.loads(r["config"])
+    return {
+        **{k: v for k, v in r.items() if k not in ("history", "events")},
+        **dict(projectId="1", internalId=r["id"], tags=[], notes="", group=None, jobType=None, commit=None),
+        **dict(readOnly=False, createdAt=NOW.format(0, 0), heartbeatAt=NOW.format(0, 0), sweepName=None),
+        **dict(historyLineCount=len(rows), logLineCount=0, eventsLineCount=0, systemMetrics="{}"),
+        **dict(defaultColorIndex=0, colorIndex=0, eventsTail="[]", historyKeys=history_keys(rows)),
+        "user": {"id": "u1", "name": "me", "username": "me"},
+        "wandbConfig": json.dumps(config.get("_wandb", {}).get("value", {})),
+        "historyTail": json.dumps([json.dumps(row) for row in rows[-1:]]),
+    }
+
+
+def artifact_fields(a, url):
+    project = a["run"]["project"]
+    by = {"__typename": "Run", "name": a["run"]["name"], "project": project}
+    manifest = f"{url}/storage/{a['manifest']}"
+    sequence = {"__typename": "ArtifactSequence", "name": a["name"], "project": project}
+    latest = {"id": a["id"], "versionIndex": a["version"]}
+    return {
+        **{k: a[k] for k in ("id", "digest", "state", "metadata")},
+        **dict(__typename="Artifact", digestAlgorithm="MANIFEST_MD5", commitHash=a["id"], description=None),
+        **dict(versionIndex=a["version"], createdAt=a["created"], updatedAt=a["created"], historyStep=None),
+        **dict(ttl=None, ttlDurationSeconds=-2, ttlIsInherited=True, tags=[], sourceProject=project),
+        **dict(source=by, createdBy=by, artifactMembership=None, artifactMemberships=edges([])),
+        "size": sum(e["size"] for e in a["entries"].values()),
+        "fileCount": len(a["entries"]),
+        "artifactType": {"id": a["type"], "name": a["type"], "__typename": "ArtifactType"},
+        "currentManifest": {"id": "m", "file": {"directUrl": manifest, "url": manifest}},
+        "artifactSequence": {
+            **sequence,
+            "id": f"seq-{a['name']}",
+            "latestArtifact": latest,
+            "state": "READY",
+        },
+        "aliases": [alias_fields(a, name, sequence) for name in a["aliases"]],
+    }
+
+
+def alias_fields(a, name, sequence):
+    return {
+        "__typename": "ArtifactAlias",
+        "id": f"{a['id']}{name}",
+        "alias": name,
+        "artifactCollectionName": a["name"],
+        "artifactCollection": sequence,
+    }
+
+
+def upload(name, place, url, **more):
+    "Where the client is to put a file."
+    about = dict(id=place, name=name, displayName=name, uploadHeaders=[])
+    return {**about, "uploadUrl": f"{url}/storage/{place}", **more}
+
+
+class Answers:
+    "What the client asks, by the operation's name; v holds its variables."
+
+    def __init__(self, server):
+        self.server = server
+
+    def find(self, v):
+        "The artifact that variables speak of by its id, or None."
+        asked = v.get("id") or v.get("artifactID")
+        return next((a for a in self.server.artifacts if a["id"] == asked), None)
+
+    def known_run(self, v, name="name"):
+        return self.server.run(v["entity"], v["project"], v[name], create=False)
+
     def Viewer(self, v):
-        return {
-            "viewer": {
-                "id": "u1",
-                "entity": "me",
-                "username": "me",
-                "email": None,
-                "flags": "{}",
-                "teams": edges([]),
-                "name": "me",
-                "deletedAt": None,
-                "admin": False,
-                "apiKeys": edges([]),
-                "organizations": [],
-            }
-        }
+        about = dict(id="u1", entity="me", username="me", name="me", email=None, flags="{}", admin=False)
+        none = dict(teams=edges([]), apiKeys=edges([]), organizations=[], deletedAt=None)
+        return {"viewer": {**about, **none}}
 
     GetViewer = GetDefaultEntity = Viewer
 
@@ -261,79 +232,64 @@ class Server(ThreadingHTTPServer):
     def OrganizationCoreWeaveOrganizationID(self, v):
         return {"entity": None}
 
+    # Runs
+
     def RunStoppedStatus(self, v):
         return {"project": {"run": {"stopped": False}}}
 
     def RunResumeStatus(self, v):
-        run = self.run(v["entity"], v["project"], v["name"], create=False)
-        return {
-            "model": {
-                "id": "p1",
-                "name": v["project"],
-                "entity": {"id": "e1", "name": v["entity"] or "me"},
-                "bucket": run and self.run_fields(run),
-            }
-        }
+        run = self.known_run(v)
+        entity = {"id": "e1", "name": v["entity"] or "me"}
+        bucket = run and run_fields(run)
+        return {"model": {"id": "p1", "name": v["project"], "entity": entity, "bucket": bucket}}
 
     def UpsertBucket(self, v):
-        inserted = self.run(v["entity"], v["project"], v["name"], create=False) is None
-        run = self.run(v["entity"], v["project"], v["name"])
+        inserted = self.known_run(v) is None
+        run = self.server.run(v["entity"], v["project"], v["name"])
         run.update({k: v[k] for k in ("config", "displayName", "summaryMetrics") if v.get(k)})
-        return {"upsertBucket": {"bucket": self.run_fields(run), "inserted": inserted}}
+        return {"upsertBucket": {"bucket": run_fields(run), "inserted": inserted}}
 
     def CreateRunFiles(self, v):
-        return {
-            "createRunFiles": {
-                "runID": v["run"],
-                "uploadHeaders": [],
-                "files": [
-                    {"name": f, "uploadUrl": f"{self.url}/storage/run/{v['run']}/{f}"} for f in v["files"]
-                ],
-            }
-        }
+        url = f"{self.server.url}/storage/run/{v['run']}"
+        files = [{"name": f, "uploadUrl": f"{url}/{f}"} for f in v["files"]]
+        return {"createRunFiles": {"runID": v["run"], "uploadHeaders": [], "files": files}}
+
+    def Run(self, v):
+        run = self.known_run(v)
+        return {"project": run and {"run": run_fields(run)}}
+
+    def Runs(self, v):
+        place = (v["entity"], v["project"])
+        runs = [run_fields(r) for key, r in self.server.runs.items() if key[:2] == place]
+        project = {"internalId": "1", "runCount": len(runs), "readOnly": False, "runs": edges(runs)}
+        return {"project": project if runs else None}
+
+    def RunSampledHistory(self, v):
+        keys = json.loads(v["specs"][0])["keys"]
+        rows = [row for row in self.known_run(v)["history"] if set(keys) <= set(row)]
+        return {"project": {"run": {"sampledHistory": [[{k: row[k] for k in keys} for row in rows]]}}}
+
+    def RunOutputArtifacts(self, v):
+        run = self.known_run(v, "run")
+        if run is None:
+            return {"project": None}
+        logged = [a for a in self.server.artifacts if a["run"] is run and a["state"] == "COMMITTED"]
+        artifacts = edges([artifact_fields(a, self.server.url) for a in logged])
+        return {"project": {"run": {"artifacts": artifacts}}}
+
+    # Artifacts
 
     def CreateArtifact(self, v):
-        run = self.run(v["entityName"], v["projectName"], v["runName"])
-        a = {
-            "id": self.new_id("Artifact"),
-            "run": run,
-            "name": v["artifactCollectionNames"][0]
-            if v.get("artifactCollectionNames")
-            else v["artifactCollectionName"],
-            "type": v["artifactTypeName"],
-            "digest": v["digest"],
-            "metadata": v.get("metadata"),
-            "aliases": [x["alias"] for x in v.get("aliases") or []],
-            "state": "PENDING",
-            "manifest": None,
-            "entries": {},
-            "version": None,
-            "created": NOW.format(0, 0),
-        }
-        self.artifacts.append(a)
-        return {
-            "createArtifact": {
-                "artifact": {
-                    "id": a["id"],
-                    "state": "PENDING",
-                    "artifactSequence": {"id": f"seq-{a['name']}", "latestArtifact": None},
-                }
-            }
-        }
+        run = self.server.run(v["entityName"], v["projectName"], v["runName"])
+        names = v.get("artifactCollectionNames") or [v["artifactCollectionName"]]
+        aliases = [x["alias"] for x in v.get("aliases") or []]
+        about = names[0], v["artifactTypeName"], v["digest"], v.get("metadata"), aliases
+        a = self.server.new_artifact(run, *about)
+        sequence = {"id": f"seq-{a['name']}", "latestArtifact": None}
+        return {"createArtifact": {"artifact": dict(id=a["id"], state="PENDING", artifactSequence=sequence)}}
 
     def manifest_file(self, id):
-        return {
-            "artifactManifest": {
-                "id": id,
-                "file": {
-                    "id": id,
-                    "name": "wandb_manifest.json",
-                    "displayName": "wandb_manifest.json",
-                    "uploadUrl": f"{self.url}/storage/{id}",
-                    "uploadHeaders": [],
-                },
-            }
-        }
+        return {"artifactManifest": {"id": id, "file": upload("wandb_manifest.json", id, self.server.url)}}
 
     def CreateArtifactManifest(self, v):
         self.find(v)["manifest"] = id = f"manifest-{v['artifactID']}"
@@ -346,144 +302,59 @@ class Server(ThreadingHTTPServer):
         files = []
         for f in v["artifactFiles"]:
             a = self.find(f)
-            place = f"{a['run']['project']['entity']['name']}/{base64.b64decode(f['md5']).hex()}"
-            files.append(
-                {
-                    "id": place,
-                    "name": f["name"],
-                    "displayName": f["name"],
-                    "uploadUrl": f"{self.url}/storage/{place}",
-                    "uploadHeaders": [],
-                    "uploadMultipartUrls": None,
-                    "storagePath": place,
-                    "artifact": {"id": a["id"]},
-                }
-            )
+            place = self.server.place(a, f["md5"])
+            more = dict(uploadMultipartUrls=None, storagePath=place, artifact={"id": a["id"]})
+            files.append(upload(f["name"], place, self.server.url, **more))
         return {"createArtifactFiles": {"files": edges(files)}}
 
     def CommitArtifact(self, v):
-        self.commit(self.find(v))
-        return {"commitArtifact": {"artifact": {"id": v["artifactID"], "digest": self.find(v)["digest"]}}}
-
-    def Run(self, v):
-        run = self.run(v["entity"], v["project"], v["name"], create=False)
-        return {"project": run and {"run": self.run_fields(run)}}
-
-    def Runs(self, v):
-        runs = [self.run_fields(r) for key, r in self.runs.items() if key[:2] == (v["entity"], v["project"])]
-        return {
-            "project": {"internalId": "1", "runCount": len(runs), "readOnly": False, "runs": edges(runs)}
-            if runs
-            else None
-        }
-
-    def RunSampledHistory(self, v):
-        run = self.run(v["entity"], v["project"], v["name"])
-        keys = json.loads(v["specs"][0])["keys"]
-        return {
-            "project": {
-                "run": {
-                    "sampledHistory": [
-                        [{k: row[k] for k in keys} for row in run["history"] if set(keys) <= set(row)]
-                    ]
-                }
-            }
-        }
-
-    def RunOutputArtifacts(self, v):
-        run = self.run(v["entity"], v["project"], v["run"], create=False)
-        return {
-            "project": run
-            and {
-                "run": run
-                and {
-                    "artifacts": edges(
-                        [
-                            self.artifact_fields(a)
-                            for a in self.artifacts
-                            if a["run"] is run and a["state"] == "COMMITTED"
-                        ]
-                    )
-                }
-            }
-        }
+        a = self.find(v)
+        self.server.commit(a)
+        return {"commitArtifact": {"artifact": {"id": a["id"], "digest": a["digest"]}}}
 
     def ArtifactByID(self, v):
-        return {"artifact": self.artifact_fields(self.find(v))}
+        return {"artifact": artifact_fields(self.find(v), self.server.url)}
 
-    def FetchArtifactManifest(self, v):
-        return {"artifact": self.artifact_fields(self.find(v))}
+    FetchArtifactManifest = ArtifactByID
+
+    def ArtifactType(self, v):
+        name = v["name"].split(":")[0]
+        named = [a for a in self.server.artifacts if a["name"] == name and a["state"] == "COMMITTED"]
+        return {"project": {"artifact": {"artifactType": {"name": named[0]["type"]}} if named else None}}
+
+    # Sweeps
 
     def UpsertSweep(self, v):
-        name = f"sweep{next(self.ids)}"
-        self.sweeps[name] = {
+        name = f"sweep{next(self.server.ids)}"
+        self.server.sweeps[name] = {
             "config": v["config"],
             "runs": [],
-        }  # what an agent shall run: dicts of parameters
-        return {
-            "upsertSweep": {
-                "sweep": {
-                    "id": name,
-                    "name": name,
-                    "project": {
-                        "id": "p1",
-                        "name": v["projectName"],
-                        "entity": {"id": "e1", "name": v["entityName"] or "me"},
-                    },
-                },
-                "configValidationWarnings": [],
-            }
+        }  # runs: what an agent shall run, as dicts
+        project = {
+            "id": "p1",
+            "name": v["projectName"],
+            "entity": {"id": "e1", "name": v["entityName"] or "me"},
         }
+        sweep = {"name": name, "project": project}
+        return {"upsertSweep": {"sweep": sweep, "configValidationWarnings": []}}
 
     def SweepWithRuns(self, v):
-        return {
-            "project": {
-                "sweep": {
-                    "id": v["sweep"],
-                    "name": v["sweep"],
-                    "method": "grid",
-                    "state": "RUNNING",
-                    "description": None,
-                    "config": self.sweeps[v["sweep"]]["config"],
-                    "createdAt": NOW.format(0, 0),
-                    "heartbeatAt": None,
-                    "updatedAt": None,
-                    "earlyStopJobRunning": False,
-                    "bestLoss": None,
-                    "controller": None,
-                    "scheduler": None,
-                    "runs": edges([]),
-                }
-            }
-        }
+        name = v["sweep"]
+        sweep = dict(id=name, name=name, method="grid", state="RUNNING", description=None, runs=edges([]))
+        times = dict(createdAt=NOW.format(0, 0), heartbeatAt=None, updatedAt=None, earlyStopJobRunning=False)
+        rest = dict(config=self.server.sweeps[name]["config"], bestLoss=None, controller=None, scheduler=None)
+        return {"project": {"sweep": {**sweep, **times, **rest}}}
 
     def CreateAgent(self, v):
         return {"createAgent": {"agent": {"id": v["sweep"]}}}
 
     def Heartbeat(self, v):
-        runs = self.sweeps[v["id"]]["runs"]
-        jobs = (
-            [
-                {
-                    "type": "run",
-                    "run_id": f"swept{len(runs)}",
-                    "program": None,
-                    "args": {k: {"value": x} for k, x in runs.pop(0).items()},
-                }
-            ]
-            if runs
-            else []
-        )
-        return {"agentHeartbeat": {"agent": {"id": v["id"]}, "commands": json.dumps(jobs)}}
-
-    def find(self, v):
-        "The artifact that variables speak of by its id, or None."
-        return next((a for a in self.artifacts if a["id"] == (v.get("id") or v.get("artifactID"))), None)
-
-    def ArtifactType(self, v):
-        name = v["name"].split(":")[0]
-        a = next((a for a in self.artifacts if a["name"] == name and a["state"] == "COMMITTED"), None)
-        return {"project": {"artifact": a and {"artifactType": {"name": a["type"]}}}}
+        runs = self.server.sweeps[v["id"]]["runs"]
+        commands = []
+        if runs:
+            args = {k: {"value": x} for k, x in runs.pop(0).items()}
+            commands.append({"type": "run", "run_id": f"swept{len(runs)}", "program": None, "args": args})
+        return {"agentHeartbeat": {"agent": {"id": v["id"]}, "commands": json.dumps(commands)}}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -504,56 +375,46 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def handle_any(self):
-        s, faults = self.server, self.server.faults
+        server = self.server
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if faults.get("down"):
+        if server.faults.get("down"):
             self.close_connection = True
             return
-        with s.lock:
-            s.seen.append((self.command, self.path, body, self.headers.get("Authorization")))
+        with server.lock:
+            server.seen.append((self.command, self.path, body, self.headers.get("Authorization")))
+        path = self.path.split("?")[0]
+        stored = r"/storage/(.+)|/artifactsV2/[^/]+/([^/]+)/.*/([0-9a-f]+)(?:/[^/]*)?"
         if self.path == "/graphql":
-            if faults.get("unknown_key"):
-                return self.answer({"errors": [{"message": "user is not logged in"}]}, 401)
-            request = json.loads(body)
-            name = re.search(r"(?:query|mutation)\s+(\w+)", request["query"])
-            with s.lock:
-                v = request.get("variables") or {}
-                return self.answer(
-                    self.graphql(name[1] if name else "Viewer", v.get("input", v), request["query"])
-                )  # `query { viewer { id } }` has no name
-        if stream := re.fullmatch(r"/files/([^/]+)/([^/]+)/([^/]+)/file_stream", self.path):
-            with s.lock:
-                return self.answer(self.stream(s.run(*stream.groups()), json.loads(body)))
-        if self.path.startswith("/storage/") and self.command == "PUT":
-            with s.lock:
-                s.files[self.path[9:]] = body
-            return self.answer()
-        if (
-            place := re.fullmatch(
-                r"/storage/(.+)|/artifactsV2/[^/]+/([^/]+)/.*/([0-9a-f]+)(?:/[^/]*)?", self.path.split("?")[0]
-            )
-        ) and self.command == "GET":
-            data = s.files.get(place[1] or f"{place[2]}/{place[3]}")
-            if data is None:
-                return self.answer(status=404)
-            fault = next(
-                (
-                    f
-                    for f in ("corrupt", "cut", "hang")
-                    if faults.get(f) and not self.path.startswith("/storage/manifest")
-                ),
-                None,
-            )
-            if fault:
-                faults[fault] -= 1
-            if fault == "hang":
-                return s.released.wait(60)
-            return self.answer(
-                bytes([data[0] ^ 1]) + data[1:] if fault == "corrupt" else data, cut=fault == "cut"
-            )
-        self.answer()  # telemetry
+            self.answer_query(json.loads(body))
+        elif stream := re.fullmatch(r"/files/([^/]+)/([^/]+)/([^/]+)/file_stream", self.path):
+            with server.lock:
+                self.answer(self.stream(server.run(*stream.groups()), json.loads(body)))
+        elif self.command == "PUT" and path.startswith("/storage/"):
+            with server.lock:
+                server.files[self.path.removeprefix("/storage/")] = body
+            self.answer()
+        elif self.command == "GET" and (found := re.fullmatch(stored, path)):
+            self.send_file(found[1] or f"{found[2]}/{found[3]}")
+        else:
+            self.answer()  # telemetry
 
     do_GET = do_POST = do_PUT = do_HEAD = handle_any
+
+    def send_file(self, place):
+        "A file, unless something is to go wrong with it. Manifests always come."
+        server = self.server
+        data = server.files.get(place)
+        if data is None:
+            return self.answer(status=404)
+        faults = [f for f in ("corrupt", "cut", "hang") if server.faults.get(f)]
+        fault = faults[0] if faults and not self.path.startswith("/storage/manifest") else None
+        if fault:
+            server.faults[fault] -= 1
+        if fault == "hang":
+            return server.released.wait(60)
+        if fault == "corrupt":
+            data = bytes([data[0] ^ 1]) + data[1:]
+        self.answer(data, cut=fault == "cut")
 
     def stream(self, run, body):
         "What a run logs: rows of history, its summary, that it has ended."
@@ -567,25 +428,26 @@ class Handler(BaseHTTPRequestHandler):
             run["state"] = "finished" if body.get("exitcode") == 0 else "failed"
         return {"exitcode": None, "limits": {}}
 
-    def graphql(self, name, v, query):
-        s = self.server
-        if s.faults.get("forbidden") and name not in ("Viewer", "GetViewer", "ServerFeaturesQuery"):
-            return {
-                "data": None,
-                "errors": [{"message": "permission denied", "extensions": {"code": "PERMISSION_ERROR"}}],
-            }
-        f = getattr(s, name or "", None)
-        if f is None:
-            s.unknown.append(query)
-        return (
-            {"data": f(v)}
-            if f
-            else {"data": {}, "errors": [{"message": f"this server does not know {name}"}]}
-        )
+    def answer_query(self, request):
+        "The answer to a query, by its name; `query { viewer { id } }` has none."
+        server = self.server
+        if server.faults.get("unknown_key"):
+            return self.answer({"errors": [{"message": "user is not logged in"}]}, 401)
+        named = re.search(r"(?:query|mutation)\s+(\w+)", request["query"])
+        name = named[1] if named else "Viewer"
+        variables = request.get("variables") or {}
+        if server.faults.get("forbidden") and name not in ("Viewer", "GetViewer", "ServerFeaturesQuery"):
+            refusal = {"message": "permission denied", "extensions": {"code": "PERMISSION_ERROR"}}
+            return self.answer({"data": None, "errors": [refusal]})
+        operation = getattr(Answers(server), name, None)
+        if operation is None:
+            server.unknown.append(request["query"])
+            return self.answer({"data": {}, "errors": [{"message": f"this server does not know {name}"}]})
+        with server.lock:
+            data = operation(variables.get("input", variables))
+        self.answer({"data": data})
 
 
 if __name__ == "__main__":
-    import sys
-
     with Server(int(sys.argv[1])) as s:
         threading.Event().wait()

@@ -74,7 +74,7 @@ def eval_command(args: argparse.Namespace) -> int:
     check_eval(args)
     from cursivetransformer.data.banks import load_bank, usable
     from cursivetransformer.model.checkpoint import load_checkpoint
-    from cursivetransformer.training.train import evaluate_words
+    from cursivetransformer.training.score import evaluate_words
 
     model = load_checkpoint(args.checkpoint)
     bank = load_bank(args.dataset).words

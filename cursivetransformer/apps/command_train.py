@@ -16,12 +16,12 @@ from ..flags import config_of, config_parser, parse_given
 # %% ../../nbs/apps/08_command_train.ipynb #cccd7d02
 def train_command(args: argparse.Namespace) -> int:
     "Train, and say where the model is; 130 if it was stopped."
-    from cursivetransformer.training.runs import take_up
+    from cursivetransformer.training.runs import download_wandb_run
     from cursivetransformer.training.train import train
 
     given = vars(args)
     config = config_of(given)
-    if config.load_from_run_id and take_up(config).resume:
+    if config.load_from_run_id and download_wandb_run(config).resume:
         config = config_of({"resume": "true", "run_dir": config.run_dir, **given})
     run = train(config)
     if not run.finished:

@@ -9,29 +9,26 @@ __all__ = [
     "Lines",
     "Sheet",
     "Rank",
-    "Candidate",
+    "WordCandidate",
     "Desk",
     "WritingDesk",
-    "set_page",
+    "lay_out_sheet",
     "enlarged",
     "adjust_options",
     "write_text",
     "write_pieces",
     "add_words",
     "listed",
-    "read_wrong",
+    "describe_misread",
     "summary",
     "draw_candidates",
     "salt_of",
     "read_drawings",
-    "mark_words",
     "offer_candidates",
     "replace_words",
     "lines_of",
-    "choose_candidate",
     "respell_marked",
     "respell_summary",
-    "save_desk",
     "load_model",
     "style_words",
 ]
@@ -69,11 +66,11 @@ class Lines(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sheet:
-    "What lies on the desk; undo goes back to the one before."
+    "The page as it lies on the desk: ink and marks. It is never changed; undo goes back to the one before."
 
     words: tuple = ()  # of `Word`, as they were drawn
     breaks: tuple = ()  # indices of words that begin a line of the text
-    held: Lines | None = None  # lines that are kept as they are although words change
+    kept_lines: Lines | None = None  # to be kept although words change their width; None: laid out anew
     marks: frozenset = frozenset()  # indices of the words to write again
     says: dict = dataclasses.field(default_factory=dict)  # index of a word that reads wrong: what it reads as
 
@@ -84,14 +81,14 @@ class Rank(NamedTuple):
 
     ended: bool  # by itself
     right: bool  # reads as it should, as far as the reader knows its characters
-    score: float  # its likelihood under the model if it reads right, how near the reader finds it if not
+    score: float  # its `mean_log_prob` if it reads right, how near the reader finds it if not
 
 
 @dataclasses.dataclass
-class Candidate:
-    "A drawing that could take a word's place."
+class WordCandidate:
+    "A drawing that could take a word's place on the page, and how it reads."
 
-    word: Word
+    word: Word  # the drawing, not placed yet
     says: str | None  # what the reader makes of it; None if it does not know the word's characters
     rank: Rank
 
@@ -103,31 +100,41 @@ class Candidate:
 
 # %% ../../nbs/apps/04_desk.ipynb #92755ffe
 class Desk:
-    "What lies on a desk, what lay there before, and what is going on there."
+    """What lies on a desk, what lay there before, and what is going on there.
+
+    The sheet is the page. Its words can be marked, to be written again; marked words have candidates drawn,
+    which are then on offer, until other words are marked. The candidate whose ink lies on the page is the one
+    that is taken. What ink says is what the reader makes of it."""
 
     def __init__(self):
         self.sheet = Sheet()
         self.history = []  # of `Sheet`; undo goes back to the last
-        self.offers = {}  # index of a word: its `Candidate`s, the best first
+        self.offers = {}  # index of a word: its `WordCandidate`s, the best first
         self.message = ""  # what is going on, or how it ended
         self.trouble = False  # whether the message tells of something that went wrong
-        self.done = 0  # words, of what is going on
-        self.total = 0  # words; 0 when nothing is going on
+        self.done = 0  # words, of those that are being written
+        self.total = 0  # words that are being written; 0 while none are
         self.lock = threading.RLock()  # who shows the desk takes it too
-        self.stopping = threading.Event()  # set when what is going on should end
+        self.stopping = threading.Event()  # set when the writing should end
+
+    @property
+    def is_writing(self) -> bool:
+        "Whether words are being written, for the first time or again: that is what `stop` can end."
+        return self.total > 0
 
     def changed(self):
         "Called after every change. Whoever shows the desk puts another function in its place."
 
     def tell(self, message: str, done: int = 0, total: int = 0, trouble: bool = False):
-        "Say what is going on, how much of it is done, and whether it is trouble."
+        "Say what is going on, how many words of how many are written, and whether it is trouble."
         self.message = message
         self.done = done
         self.total = total
         self.trouble = trouble
         self.changed()
 
-    def put(self, **changes):  # fields of `Sheet`
+    @takes(Sheet)
+    def put(self, **changes):  # fields of `Sheet`; the others stay
         "Change what lies on the desk. Trouble that was told of is over then."
         with self.lock:
             self.sheet = dataclasses.replace(self.sheet, **changes)
@@ -135,6 +142,17 @@ class Desk:
                 self.message = ""
                 self.trouble = False
         self.changed()
+
+    def mark(self, indices):
+        "Mark these words and no others. Raises `CursiveError` for a word that is not there."
+        count = len(self.sheet.words)
+        wrong = [i for i in indices if not 0 <= i < count]
+        if wrong:
+            there = f"words 0 to {count - 1}" if count else "no words yet"
+            raise CursiveError(f"There is no word {wrong[0]}: the page has {there}.")
+        with self.lock:
+            self.offers = {i: candidates for i, candidates in self.offers.items() if i in indices}
+            self.put(marks=frozenset(indices))
 
     def undo(self):
         "Go back to what lay there before. Raises `CursiveError` if that was nothing."
@@ -153,17 +171,17 @@ class Desk:
         return None
 
     def stop(self):
-        "Have what is going on end soon. What is written by then stays."
+        "Have the writing end soon. What a text has by then stays."
         if self.stopping.is_set():
             return
         self.stopping.set()
-        if self.total:
+        if self.is_writing:
             self.tell("Stopping", self.done, self.total)
 
 
 # %% ../../nbs/apps/04_desk.ipynb #cee3f1d6
 class WritingDesk(Desk):
-    "A page being written: what lies there, what lay there before, which words are to be written again."
+    "A desk to write at: it has a model that draws words and a reader that reads them back."
 
     def __init__(
         self,
@@ -183,7 +201,7 @@ class WritingDesk(Desk):
     @property
     def page(self) -> list:  # of placed `Word`s
         "The words on their lines, at the size they were drawn."
-        return set_page(self.sheet, self.params, self.size)
+        return lay_out_sheet(self.sheet, self.params, self.size)
 
     @property
     def picture(self) -> list:  # of placed `Word`s
@@ -201,17 +219,18 @@ class WritingDesk(Desk):
         `CursiveError`, and then everything stays as it was."""
         write_text(self, text)
 
-    def mark(self, indices):
-        "Mark these words and no others. Raises `CursiveError` for a word that is not there."
-        mark_words(self, indices)
-
     def offer(self, index: int):
         "Draw candidates for a word that is marked, unless there are some. Raises `CursiveError`."
         offer_candidates(self, index)
 
     def choose(self, index: int, number: int):
-        "Take a candidate on offer. Raises `CursiveError` if there is no such."
-        choose_candidate(self, index, number)
+        "Put a candidate on offer in its word's place. Raises `CursiveError` if there is no such."
+        candidates = self.offers.get(index, ())
+        if not 0 <= number < len(candidates):
+            message = f"There is no candidate {number} for word {index}; mark the word to have some drawn."
+            raise CursiveError(message)
+        if number != self.taken(index):
+            replace_words(self, {index: candidates[number]})
 
     def respell(self):
         """Write the marked words again, each as the best of its candidates; the others stay on offer. If
@@ -219,8 +238,13 @@ class WritingDesk(Desk):
         respell_marked(self)
 
     def save(self, path: str) -> Path:
-        "Write the page into a file. Raises `CursiveError`."
-        return save_desk(self, path)
+        "Write the page into a file, of the kind that its name ends in. Raises `CursiveError`."
+        if not self.sheet.words:
+            raise CursiveError("There is nothing to save yet: write something first.")
+        path = Path(path).expanduser()
+        save_page(self.page if kind_of(path) == "json" else self.picture, path)
+        self.tell(f"Saved {path}.")
+        return path
 
     def load(self, path: str | None = None):
         """Write with another model from now on: a file, a run's folder, wandb:ENTITY/PROJECT/RUN, or the
@@ -233,13 +257,13 @@ class WritingDesk(Desk):
 
 
 # %% ../../nbs/apps/04_desk.ipynb #7e42556c
-def set_page(sheet: Sheet, options: WritingOptions, size: float) -> list:  # of placed `Word`s
-    "The words of a sheet on their lines, at the size they were drawn."
+def lay_out_sheet(sheet: Sheet, options: WritingOptions, size: float) -> list:  # of placed `Word`s
+    "Where the words of a sheet stand: on lines that have the right length once they are enlarged by `size`."
     breaks = sheet.breaks
     width = options.width / size
-    if sheet.held:
-        breaks = sheet.held.starts
-        width = max(width, sheet.held.width)
+    if sheet.kept_lines:
+        breaks = sheet.kept_lines.starts
+        width = max(width, sheet.kept_lines.width)
     return layout(list(sheet.words), dataclasses.replace(options, width=width), breaks)
 
 
@@ -250,15 +274,15 @@ def enlarged(word: Word, size: float) -> Word:
 
 
 def adjust_options(desk: WritingDesk, size: float, options: WritingOptions):
-    "Take another size and other options. Raises `CursiveError`."
+    "The work of `WritingDesk.adjust`, once all options are known."
     if not 0.1 <= size <= 10:
         raise CursiveError(f"The size lies between 0.1 and 10, and {size} does not.")
     before = desk.params
-    moved = size != desk.size or options.slant != before.slant or options.width != before.width
+    shows_at_once = size != desk.size or options.slant != before.slant or options.width != before.width
     desk.params = options
     desk.size = size
-    if moved:
-        desk.put(held=None)
+    if shows_at_once:
+        desk.put(kept_lines=None)
 
 
 # %% ../../nbs/apps/04_desk.ipynb #73ceb717
@@ -266,11 +290,12 @@ PIECE = 16  # words written between two looks at whether to stop: a second and a
 
 
 def write_text(desk: WritingDesk, text: str):
-    "Write a text in place of what lies on a desk. Raises `CursiveError`."
+    "The work of `WritingDesk.write`."
     before = desk.sheet
     offers = desk.offers
     desk.stopping.clear()
     try:
+        # Python records warnings for all threads at once: one that another gives meanwhile lands here too.
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             words, breaks = split_text(fold(text, desk.model.config.alphabet))
@@ -295,7 +320,7 @@ def write_pieces(
     breaks: tuple,  # indices of words that begin a line of the text
 ) -> list:  # of `Spelling`, one a piece
     "Write words on a fresh sheet, a piece at a time, until they are done or the desk is told to stop."
-    options = desk.params  # a knob that is turned meanwhile is for the next text
+    options = desk.params  # options that are changed meanwhile are for the next text
     spellings = []
     for at in range(0, len(words), PIECE):
         desk.tell("Writing", at, len(words))
@@ -316,7 +341,7 @@ def add_words(
     at = 0 if fresh else len(desk.sheet.words)
     places = range(at, at + len(texts))
     spelling = Spelling(desk.reader)
-    inks = generate_words(desk.model, texts, options, desk.dataset, places=places, spelling=spelling)
+    inks = generate_words(desk.model, texts, options, desk.dataset, word_indices=places, spelling=spelling)
     # Of words that drawing again does not mend, marks would be no help.
     says = {} if spelling.given_up else {at + m.index: m.said for m in spelling.misread}
     with desk.lock:  # words may have been marked in the meantime
@@ -336,8 +361,8 @@ def listed(items: list, most: int = 5) -> str:
     return ", ".join(items[:most]) + more
 
 
-def read_wrong(sheet: Sheet, indices) -> list:  # of str
-    "Which of some words read wrong, and as what."
+def describe_misread(sheet: Sheet, indices) -> list:  # of str
+    "Those of some words that read wrong, each as `2 'brave' as 'brane'`."
     return [f"{i} '{sheet.words[i].text}' as '{sheet.says[i]}'" for i in indices if i in sheet.says]
 
 
@@ -349,38 +374,38 @@ def summary(
 ) -> str:
     "How the writing went: how many words, which of them read wrong, what was changed."
     written = len(sheet.words)
-    wrong = read_wrong(sheet, sheet.says)
-    strange = sum(s.given_up for s in spellings)
+    wrong = describe_misread(sheet, sheet.says)
+    given_up = sum(s.given_up for s in spellings)
     unread = [f"'{u.text}'" for s in spellings for u in s.unread]
-    says = [f"{written} word{'s' * (written != 1)}."]
+    sentences = [f"{written} word{'s' * (written != 1)}."]
     if written != asked:
-        says = [f"Stopped: {written} of {asked} words are written."]
+        sentences = [f"Stopped: {written} of {asked} words are written."]
     if wrong:
         they = "they still read" if len(wrong) > 1 else "it still reads"
-        says.append(f"Marked, since {they} wrong: {listed(wrong)}.")
-    if strange:
-        says.append(
-            f"{strange} words are in passages that read wrong throughout: "
+        sentences.append(f"Marked, since {they} wrong: {listed(wrong)}.")
+    if given_up:
+        sentences.append(
+            f"{given_up} words are in passages that read wrong throughout: "
             "the reader does not know this hand, or the model does not spell."
         )
     if unread:
-        says.append(f"Not read back, for characters that the reader does not know: {listed(unread)}.")
-    says += [note if note.endswith(".") else note + "." for note in dict.fromkeys(notes)]
-    return " ".join(says)
+        sentences.append(f"Not read back, for characters that the reader does not know: {listed(unread)}.")
+    sentences += [note if note.endswith(".") else note + "." for note in dict.fromkeys(notes)]
+    return " ".join(sentences)
 
 
 # %% ../../nbs/apps/04_desk.ipynb #2254500b
 CANDIDATES = 4  # drawings a word to choose from
 
 
-def draw_candidates(desk: WritingDesk, indices: list) -> dict:  # index: list of `Candidate`s, the best first
+def draw_candidates(desk: WritingDesk, indices: list) -> dict:  # index: its candidates, the best first
     "Other drawings of some words."
     places = [i for i in indices for _ in range(CANDIDATES)]
     words = [desk.sheet.words[i] for i in places]
     texts = [fold(w.text, desk.model.config.alphabet) for w in words]
     salt = [salt_of(w, k % CANDIDATES) for k, w in enumerate(words)]
     options = dataclasses.replace(desk.params, n_at_a_time=1, do_sample=True)
-    drawings = list(draw_words(desk.model, texts, options, desk.dataset, salt=salt, places=places))
+    drawings = list(draw_words(desk.model, texts, options, desk.dataset, salt=salt, word_indices=places))
     found = {i: [] for i in indices}
     for i, candidate in zip(places, read_drawings(desk.reader, texts, drawings)):
         found[i].append(candidate)
@@ -396,7 +421,7 @@ def read_drawings(
     reader: Reader,
     texts: list,  # what each should read as
     drawings: list,  # of `Drawn`
-) -> list:  # of `Candidate`
+) -> list:  # of `WordCandidate`
     "Drawings of words as candidates, with what a reader makes of them."
     known = [k for k, text in enumerate(texts) if set(text) <= set(reader.alphabet)]
     read = dict(zip(known, read_back(reader, [texts[k] for k in known], [drawings[k] for k in known])))
@@ -405,27 +430,15 @@ def read_drawings(
         word = Word(text, drawing.ink, AUTHOR)
         if k in read:
             rank = Rank(drawing.ended, read[k].right, read[k].score)
-            candidates.append(Candidate(word, read[k].said, rank))
+            candidates.append(WordCandidate(word, read[k].said, rank))
         else:
-            candidates.append(Candidate(word, None, Rank(drawing.ended, True, drawing.likelihood)))
+            candidates.append(WordCandidate(word, None, Rank(drawing.ended, True, drawing.mean_log_prob)))
     return candidates
 
 
 # %% ../../nbs/apps/04_desk.ipynb #fce24547
-def mark_words(desk: Desk, indices):
-    "Mark these words and no others. Raises `CursiveError` for a word that is not there."
-    count = len(desk.sheet.words)
-    wrong = [i for i in indices if not 0 <= i < count]
-    if wrong:
-        there = f"words 0 to {count - 1}" if count else "no words yet"
-        raise CursiveError(f"There is no word {wrong[0]}: the page has {there}.")
-    with desk.lock:
-        desk.offers = {i: candidates for i, candidates in desk.offers.items() if i in indices}
-        desk.put(marks=frozenset(indices))
-
-
 def offer_candidates(desk: WritingDesk, index: int):
-    "Draw candidates for a word that is marked, unless there are some. Raises `CursiveError`."
+    "The work of `WritingDesk.offer`."
     if index not in desk.sheet.marks or index in desk.offers:
         return
     words = desk.sheet.words
@@ -439,7 +452,7 @@ def offer_candidates(desk: WritingDesk, index: int):
 # %% ../../nbs/apps/04_desk.ipynb #48c8e890
 def replace_words(
     desk: WritingDesk,
-    chosen: dict,  # index: `Candidate`
+    chosen: dict,  # index: `WordCandidate`
     keep_wrong: bool = False,  # whether words stay marked whose candidates read wrong
 ):
     "Put candidates in the place of words."
@@ -450,9 +463,9 @@ def replace_words(
     marks = sheet.marks - chosen.keys()
     if keep_wrong:
         marks |= wrong.keys()
-    held = sheet.held or lines_of(desk.page)
+    kept_lines = sheet.kept_lines or lines_of(desk.page)
     desk.history.append(sheet)
-    desk.put(words=words, held=held, says={**says, **wrong}, marks=marks)
+    desk.put(words=words, kept_lines=kept_lines, says={**says, **wrong}, marks=marks)
 
 
 def lines_of(page: list) -> Lines:
@@ -460,19 +473,9 @@ def lines_of(page: list) -> Lines:
     return Lines(line_starts(page), max(w.page[0] + np.ptp(w.points[:, 0]) for w in page))
 
 
-def choose_candidate(desk: WritingDesk, index: int, number: int):
-    "Take a candidate on offer. Raises `CursiveError` if there is no such."
-    candidates = desk.offers.get(index, ())
-    if not 0 <= number < len(candidates):
-        message = f"There is no candidate {number} for word {index}; mark the word to have some drawn."
-        raise CursiveError(message)
-    if number != desk.taken(index):
-        replace_words(desk, {index: candidates[number]})
-
-
 # %% ../../nbs/apps/04_desk.ipynb #a9b1a01b
 def respell_marked(desk: WritingDesk):
-    "Write the marked words again, each as the best of its candidates. Raises `CursiveError`."
+    "The work of `WritingDesk.respell`."
     marks = sorted(desk.sheet.marks)
     if not marks:
         raise CursiveError("No word is marked: click the words to write again, or type their numbers.")
@@ -494,24 +497,14 @@ def respell_marked(desk: WritingDesk):
 
 def respell_summary(sheet: Sheet, indices: list) -> str:
     "Which words were written again, and which of them still read wrong."
-    says = f"Written again: {listed([f'{i} {sheet.words[i].text!r}' for i in indices])}."
-    wrong = read_wrong(sheet, indices)
-    return f"{says} Still wrong: {listed(wrong)}." if wrong else says
+    sentence = f"Written again: {listed([f'{i} {sheet.words[i].text!r}' for i in indices])}."
+    wrong = describe_misread(sheet, indices)
+    return f"{sentence} Still wrong: {listed(wrong)}." if wrong else sentence
 
 
 # %% ../../nbs/apps/04_desk.ipynb #509e33e4
-def save_desk(desk: WritingDesk, path: str) -> Path:
-    "Write the page into a file. Raises `CursiveError`."
-    if not desk.sheet.words:
-        raise CursiveError("There is nothing to save yet: write something first.")
-    path = Path(path).expanduser()
-    save_page(desk.page if kind_of(path) == "json" else desk.picture, path)
-    desk.tell(f"Saved {path}.")
-    return path
-
-
 def load_model(desk: WritingDesk, path: str | None):
-    "Write with another model from now on. Raises `CursiveError`."
+    "The work of `WritingDesk.load`."
     name = path or "the bundled model"
     desk.tell(f"Loading {name} …")
     model = load_checkpoint(path)
@@ -525,9 +518,10 @@ def load_model(desk: WritingDesk, path: str | None):
 
 
 def style_words(
-    dataset: StrokeDataset, most: int
+    dataset: StrokeDataset,
+    most: int,  # samples to look at
 ) -> dict:  # text: the `warmup_sample_ix` that begins with it
-    "Words in whose style can be written, found in so many samples of a dataset."
+    "The work of `WritingDesk.styles`: the first word of each sample, in the order of the alphabet."
     numbers = {}
     for i in reversed(range(min(most, len(dataset)))):  # of samples that begin alike, the first counts
         first = dataset.choose(i, dataset.config.num_words)[0]

@@ -44,11 +44,11 @@ from ..training.optim import Schedule, make_optimizer
 from cursivetransformer.training.runs import (
     adopt_shape,
     checkpoint_path,
+    download_wandb_run,
     first_model,
     is_in_wandb,
     set_sizes,
     start_or_resume,
-    take_up,
 )
 from ..writing.page import layout, respell, save_samples, split_text
 from ..writing.sample import choose_tokens
@@ -88,7 +88,7 @@ def get_checkpoint(
     if args.sample_only if sample_only is None else sample_only:
         model, beside = open_checkpoint(checkpoint_path(args), args.device, args.wandb_api_key)
         return model.eval(), None, None, *progress_of(args, beside)
-    config = take_up(args)
+    config = download_wandb_run(args)
     if is_in_wandb(args) and config.resume:
         state = start_or_resume(set_sizes(config), Path(config.run_dir))
         adopt_shape(args, state.model)

@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = [
-    "SHOWN",
+    "SHOWN_OPTIONS",
     "NOTHING",
-    "LOOKS",
-    "STYLE",
+    "CONTROL_SPECS",
+    "LABEL_WIDTH",
+    "LABEL_STYLE",
     "MARGIN",
     "BUTTONS",
+    "GROWTH",
     "PROPOSED",
     "DOWNLOAD",
     "Worker",
@@ -17,31 +19,29 @@ __all__ = [
     "Choices",
     "style_choices",
     "author_choices",
-    "Look",
+    "ControlSpec",
     "in_words",
     "set_tooltip",
-    "knob_widget",
-    "Knob",
-    "unset_box",
+    "option_widget",
+    "OptionControl",
     "Button",
     "make_buttons",
     "make_fields",
     "arrange",
-    "Setting",
-    "Drawings",
+    "ViewContent",
     "show_state",
     "status_line",
     "WritingApp",
     "start_task",
-    "mark_and_propose",
     "write_and_propose",
+    "mark_and_propose",
     "mark_typed",
     "save_and_link",
     "download_link",
-    "load_and_refresh",
-    "refresh_choices",
+    "load_and_update_choices",
+    "update_choices",
     "connect",
-    "turn",
+    "connect_option",
 ]
 
 # %% ../../nbs/apps/06_panel.ipynb #45624747
@@ -59,7 +59,7 @@ import typing
 
 from .desk import WritingDesk
 from .form import field_widget, value_of
-from .view import drawing, offered, page_view
+from .view import describe_offers, describe_page, page_view
 from ..config import CursiveError, WritingOptions, field_of
 from ..ink.curves import MM
 from ..writing.page import FORMATS, indices_of
@@ -70,10 +70,10 @@ class Worker:
     """A thread that does one thing after the other. When Python exits, it ends what it is doing with `stop`,
     and does nothing more."""
 
-    def __init__(self, stop):
-        self.tasks = queue.Queue()
+    def __init__(self, stop: typing.Callable[[], None]):
+        self.tasks = queue.Queue()  # of functions to call
         self.stop = stop
-        self.over = False  # Python is about to exit
+        self.exiting = False  # whether Python is about to exit
         threading.Thread(target=self.work, daemon=True, name="cursive").start()
         atexit.register(self.finish)
 
@@ -81,7 +81,7 @@ class Worker:
         while True:
             task = self.tasks.get()
             try:
-                if not self.over:
+                if not self.exiting:
                     task()
             except Exception:
                 traceback.print_exc()  # a panel that cannot be shown any more; the next task may go well
@@ -89,11 +89,13 @@ class Worker:
                 self.tasks.task_done()
 
     def finish(self, seconds: float = 10):
-        self.over = True
+        "End what is being done, and wait for that so many seconds at most."
+        self.exiting = True
         self.stop()
         self.wait(seconds)
 
     def busy(self) -> bool:
+        "Whether a task is being done, or waits its turn."
         return self.tasks.unfinished_tasks > 0
 
     def wait(self, seconds: float) -> bool:
@@ -103,8 +105,8 @@ class Worker:
 
 
 # %% ../../nbs/apps/06_panel.ipynb #11f2d56e
-def attempt(desk: WritingDesk, task, *args):
-    "Do something to a desk; what goes wrong is told there."
+def attempt(desk: WritingDesk, task: typing.Callable, *args):
+    "Do something to a desk; what goes wrong is told there, and not raised."
     try:
         task(*args)
     except CursiveError as e:
@@ -115,8 +117,8 @@ def attempt(desk: WritingDesk, task, *args):
 
 
 # %% ../../nbs/apps/06_panel.ipynb #2c6b3f11
-# Options of writing that have a knob, two in a row; and the desk's size.
-SHOWN = ("temperature", "seed", "size", "width", "slant", "warmup_sample_ix", "author")
+# Options of writing that have a control, two in a row; and the desk's size.
+SHOWN_OPTIONS = ("temperature", "seed", "size", "width", "slant", "warmup_sample_ix", "author")
 NOTHING = -1  # stands for None among choices, where None would mean that nothing is chosen
 
 
@@ -144,10 +146,10 @@ def author_choices(desk: WritingDesk) -> Choices:
 
 # %% ../../nbs/apps/06_panel.ipynb #661e2971
 @dataclasses.dataclass(frozen=True)
-class Look:
-    "In what a knob differs from what the table of options says."
+class ControlSpec:
+    "In what the control of an option differs from what the table of options says."
 
-    name: str = ""  # of the control; empty: the option's
+    name: str = ""  # of the control, in `WritingApp.controls`; empty: the option's
     label: str = ""  # before the control; empty: the option's name
     help: str = ""  # empty: the option's
     unit: float = 1.0  # the control shows so many times the option
@@ -155,23 +157,24 @@ class Look:
     high: float | None = None
     step: float | None = None  # of a slider
     readout: str = ".2f"  # beside a slider
-    unset: str = ""  # the name of a box to tick for None
+    none_box: str = ""  # the name of a box to tick for None; empty: there is no such box
     choices: typing.Callable | None = None  # from a desk to `Choices`
 
 
-LOOKS = {
-    "temperature": Look(low=0.05, high=1.5, step=0.05),
-    "size": Look(
+CONTROL_SPECS = {
+    "temperature": ControlSpec(low=0.05, high=1.5, step=0.05),
+    "size": ControlSpec(
         label="size, %", unit=100, low=25, high=300, step=5, readout=".0f", help="of what is written"
     ),
-    "width": Look(label="line, mm", unit=MM, low=25, high=10_000),
-    "slant": Look(low=-0.5, high=1.0, step=0.05, unset="as_written"),
-    "warmup_sample_ix": Look(name="style_word", label="style word", choices=style_choices),
-    "author": Look(choices=author_choices),
+    "width": ControlSpec(label="line length, mm", unit=MM, low=25, high=10_000),
+    "slant": ControlSpec(low=-0.5, high=1.0, step=0.05, none_box="as_written"),
+    "warmup_sample_ix": ControlSpec(name="style_word", label="style word", choices=style_choices),
+    "author": ControlSpec(choices=author_choices),
 }
 
 # %% ../../nbs/apps/06_panel.ipynb #cb612875
-STYLE = {"description_width": "90px"}
+LABEL_WIDTH = 110  # pixels
+LABEL_STYLE = {"description_width": f"{LABEL_WIDTH}px"}
 MARGIN = "2px 12px 2px 0"
 
 
@@ -185,81 +188,85 @@ def set_tooltip(widget, text: str):
     setattr(widget, "tooltip" if widget.has_trait("tooltip") else "description_tooltip", text)
 
 
-def knob_widget(option: str, look: Look, value):
-    "The control of an option, with a value in it."
+def option_widget(option: str, spec: ControlSpec, value):
+    "The widget in which an option is set, with a value in it."
     import ipywidgets as W
 
-    label = look.label or in_words(option)
-    looks = dict(description=label, style=STYLE, layout=W.Layout())
-    if look.choices:
-        widget = W.Dropdown(**looks)
-    elif look.low is None:
-        widget = field_widget(field_of(WritingOptions, option), value, label, label_width=90)
+    label = spec.label or in_words(option)
+    traits = dict(description=label, style=LABEL_STYLE, layout=W.Layout())
+    if spec.choices:
+        widget = W.Dropdown(**traits)
+    elif spec.low is None:
+        widget = field_widget(field_of(WritingOptions, option), value, label, label_width=LABEL_WIDTH)
     else:
-        shown = 0.0 if value is None else value * look.unit
-        # What is set can be more than what one would choose.
-        looks.update(value=shown, min=min(look.low, shown), max=max(look.high, shown))
-        if look.step:
-            looks.update(step=look.step, readout_format=look.readout, continuous_update=False)
-            widget = W.FloatSlider(**looks)
+        shown = 0.0 if value is None else value * spec.unit
+        # A desk may come with a value beyond the range in which dragging makes sense.
+        traits.update(value=shown, min=min(spec.low, shown), max=max(spec.high, shown))
+        if spec.step:
+            traits.update(step=spec.step, readout_format=spec.readout, continuous_update=False)
+            widget = W.FloatSlider(**traits)
         else:
-            widget = W.BoundedFloatText(**looks)
-    widget.layout.width = "340px" if look.step else "220px"
+            widget = W.BoundedFloatText(**traits)
+    widget.layout.width = "340px" if spec.step else "220px"
     widget.layout.margin = MARGIN
-    set_tooltip(widget, look.help or field_of(WritingOptions, option).metadata["help"])
+    set_tooltip(widget, spec.help or field_of(WritingOptions, option).metadata["help"])
     return widget
 
 
 # %% ../../nbs/apps/06_panel.ipynb #bd0a209f
-class Knob:
-    "A control for an option of writing, with a box to tick where that may be left to the model."
+class OptionControl:
+    "Where an option of writing is set: a widget, and where it may be None, perhaps a box to tick for that."
 
     def __init__(self, option: str, desk: WritingDesk):
         self.option = option
-        self.look = LOOKS.get(option, Look())
+        self.spec = CONTROL_SPECS.get(option, ControlSpec())
         value = self.value_on(desk)
-        self.widget = knob_widget(option, self.look, value)
-        self.controls = {self.look.name or option: self.widget}  # by their names
-        self.box = None
-        if self.look.unset:
-            self.box = unset_box(option, self.look.unset, value is None)
-            self.controls[self.look.unset] = self.box
+        self.widget = option_widget(option, self.spec, value)
+        self.none_box = None
+        self.widgets = {self.spec.name or option: self.widget}  # both, by their names
+        if self.spec.none_box:
+            self.none_box = self.make_none_box(value is None)
+            self.widgets[self.spec.none_box] = self.none_box
+
+    def make_none_box(self, ticked: bool):
+        "The box to tick for None."
+        import ipywidgets as W
+
+        label = f"{self.option} {in_words(self.spec.none_box)}"
+        layout = W.Layout(width="220px", margin=MARGIN)
+        return W.Checkbox(value=ticked, description=label, indent=False, layout=layout)
 
     def value_on(self, desk: WritingDesk):
         "What the option is at present."
         return desk.size if self.option == "size" else getattr(desk.params, self.option)
 
     def read(self):
-        "What the option is to be, as the controls have it. Raises `ConfigError`."
+        "What the option is to be, as the widgets have it. Raises `ConfigError`."
         shown = self.widget.value
-        if self.box is not None and self.box.value:
+        if self.none_box is not None and self.none_box.value:
             return None
-        if self.look.choices:
+        if self.spec.choices:
             return None if shown == NOTHING else shown
         if isinstance(shown, str):
             return value_of(WritingOptions, self.option, shown)
-        return shown if self.look.unit == 1 else shown / self.look.unit
+        return shown if self.spec.unit == 1 else shown / self.spec.unit
 
-    def refresh(self, desk: WritingDesk):
-        "Offer what there is to choose from now; a choice of one is none."
-        if self.look.choices:
-            choices = self.look.choices(desk)
+    def apply(self, desk: WritingDesk):
+        "Have a desk write as the widgets say. Raises `CursiveError`."
+        desk.adjust(**{self.option: self.read()})
+
+    def update_choices(self, desk: WritingDesk):
+        "Offer what there is to choose from now; where there is one choice only, hide the widget."
+        if self.spec.choices:
+            choices = self.spec.choices(desk)
             self.widget.options = choices.options
             self.widget.value = choices.chosen
             self.widget.layout.display = None if len(choices.options) > 1 else "none"
 
-    def follow(self, desk: WritingDesk):
-        "Let a knob be turned only where the box is not ticked."
-        if self.box is not None:
+    def update_disabled(self, desk: WritingDesk):
+        "Let the widget be used only where the box is not ticked."
+        if self.none_box is not None:
             self.widget.disabled = self.value_on(desk) is None
-
-
-def unset_box(option: str, name: str, ticked: bool):
-    "The box to tick for None."
-    import ipywidgets as W
-
-    layout = W.Layout(width="220px", margin=MARGIN)
-    return W.Checkbox(value=ticked, description=f"{option} {in_words(name)}", indent=False, layout=layout)
 
 
 # %% ../../nbs/apps/06_panel.ipynb #db8ec28d
@@ -297,22 +304,22 @@ def make_fields(text: str) -> dict:  # name: widget
     "All there is to type and to read."
     import ipywidgets as W
 
-    def looks(label: str, width: str) -> dict:
-        return dict(description=label, style=STYLE, layout=W.Layout(width=width, margin=MARGIN))
+    def labelled(label: str, width: str) -> dict:
+        return dict(description=label, style=LABEL_STYLE, layout=W.Layout(width=width, margin=MARGIN))
 
     across = W.Layout(width="100%", height="76px", margin="2px 0")
-    words = dict(placeholder="click them, or type 2, 4", continuous_update=False)
     kinds = [(f"{kind}, {form.about}", kind) for kind, form in FORMATS.items()]
+    numbers = "click them, or type 2, 4"
     models = "a file, a run's folder, or wandb:ENTITY/PROJECT/RUN"
     return dict(
         text=W.Textarea(value=text, placeholder="What shall be written?", layout=across),
         progress=W.IntProgress(layout=W.Layout(width="200px", visibility="hidden")),
         status=W.HTML(layout=W.Layout(margin="2px 0")),
-        words=W.Text(**words, **looks("words", "340px")),
-        kind=W.Dropdown(options=kinds, **looks("save as", "340px")),
-        name=W.Text(value="page", **looks("named", "220px")),
+        words=W.Text(placeholder=numbers, continuous_update=False, **labelled("words", "340px")),
+        kind=W.Dropdown(options=kinds, **labelled("save as", "340px")),
+        name=W.Text(value="page", **labelled("named", "220px")),
         link=W.HTML(),
-        checkpoint=W.Text(placeholder=models, **looks("model", "572px")),
+        checkpoint=W.Text(placeholder=models, **labelled("model", "572px")),
     )
 
 
@@ -320,7 +327,7 @@ def make_fields(text: str) -> dict:  # name: widget
 def arrange(
     controls: dict,  # name: widget
     page,  # the view's widget
-    knobs: list,  # names of the controls of knobs
+    option_names: list,  # which of the controls set options
 ):
     "The panel: all controls, in rows."
     import ipywidgets as W
@@ -333,80 +340,78 @@ def arrange(
         return W.HTML('<hr style="border:0;border-top:1px solid #8884;margin:6px 0">')
 
     top = [controls["text"], row("write", "stop", "progress"), controls["status"], page]
-    mending = row("respell", "undo", "words")
-    knob_rows = [row(*knobs[i : i + 2]) for i in range(0, len(knobs), 2)]
+    option_rows = [row(*option_names[i : i + 2]) for i in range(0, len(option_names), 2)]
     files = [row("kind", "name", "save", "link"), row("checkpoint", "load")]
-    rows = [*top, mending, line(), *knob_rows, line(), *files]
+    rows = [*top, row("respell", "undo", "words"), line(), *option_rows, line(), *files]
     return W.VBox(rows, layout=W.Layout(width="100%", max_width="920px", padding="4px"))
 
 
 # %% ../../nbs/apps/06_panel.ipynb #1051726a
-class Setting(typing.NamedTuple):
-    "What a page depends on beside its words."
-
-    held: object  # `Lines` of the sheet, or None
-    size: float
-    slant: float | None
-    width: float
+GROWTH = 1.25  # while words are written, a page is drawn again when it has so many times those it shows
 
 
-class Drawings:
-    "A desk's page and candidates as a view needs them."
+class ViewContent:
+    "What a view shows of a desk: the page and the candidates on offer, described again where they changed."
 
     def __init__(self):
-        self.page = drawing([])  # what `drawing` says
-        self.offers = []  # what `offered` says
-        self.words = None  # those that were drawn
-        self.setting = None
-        self.candidates = None
+        self.page = describe_page([])
+        self.offers = []  # what `describe_offers` says
+        # What the two were made from. A desk never changes these objects, it puts others in their place.
+        self.words_shown = None
+        self.layout_shown = None  # kept lines, size, slant and width
+        self.offers_shown = None
 
     def update(self, desk: WritingDesk):
-        "Draw again what has changed."
+        "Describe the desk again if it has changed, or if it has grown by enough while words are written."
         words = desk.sheet.words
-        setting = Setting(desk.sheet.held, desk.size, desk.params.slant, desk.params.width)
-        same_page = words is self.words and setting == self.setting
-        same_offers = desk.offers is self.candidates
+        layout = (desk.sheet.kept_lines, desk.size, desk.params.slant, desk.params.width)
+        same_layout = layout == self.layout_shown
+        same_page = words is self.words_shown and same_layout
+        same_offers = desk.offers is self.offers_shown
         if same_page and same_offers:
             return
-        grown = len(words) >= 1.25 * len(self.page["words"])
-        if desk.total and setting == self.setting and same_offers and not grown:
+        only_words_changed = same_layout and same_offers
+        has_grown = len(words) >= GROWTH * len(self.page["words"])
+        # A page that grows may lag behind: it is drawn at the end too. Of a new text the first piece is drawn
+        # at once, since the desk's offers change with it.
+        if desk.is_writing and only_words_changed and not has_grown:
             return
         if not same_page:
-            self.page = drawing(desk.picture)
-        self.offers = offered(desk)
-        self.words = words
-        self.setting = setting
-        self.candidates = desk.offers
+            self.page = describe_page(desk.picture)
+        self.offers = describe_offers(desk)
+        self.words_shown = words
+        self.layout_shown = layout
+        self.offers_shown = desk.offers
 
 
 # %% ../../nbs/apps/06_panel.ipynb #b77265c7
-def show_state(controls: dict, desk: WritingDesk, going: bool):
+def show_state(controls: dict, desk: WritingDesk, task_running: bool):
     "Bring buttons, marks, progress and message up to date."
-    idle = not going
-    there = len(desk.sheet.words) > 0
+    idle = not task_running
+    has_words = len(desk.sheet.words) > 0
     can_press = {
         "write": idle,
         "load": idle,
-        "stop": desk.total > 0,
-        "respell": there and idle,
+        "stop": desk.is_writing,
+        "respell": has_words and idle,
         "undo": bool(desk.history) and idle,
-        "save": there and idle,
+        "save": has_words and idle,
     }
     for name, can in can_press.items():
         controls[name].disabled = not can
     controls["words"].value = ", ".join(map(str, sorted(desk.sheet.marks)))
     controls["progress"].max = max(1, desk.total)
     controls["progress"].value = desk.done
-    controls["progress"].layout.visibility = "visible" if desk.total else "hidden"
+    controls["progress"].layout.visibility = "visible" if desk.is_writing else "hidden"
     controls["status"].value = status_line(desk)
 
 
 def status_line(desk: WritingDesk) -> str:  # HTML
-    "What a desk says."
-    of_total = f" … {desk.done} of {desk.total} words" if desk.total else ""
+    "A desk's message, and how many words are written; in red where something went wrong."
+    of_total = f" … {desk.done} of {desk.total} words" if desk.is_writing else ""
     colour = "color:var(--jp-error-color1, #d32f2f)" if desk.trouble else ""
-    says = html.escape(desk.message) + of_total
-    return f'<div role="status" style="line-height:1.4;{colour}">{says}</div>'
+    message = html.escape(desk.message) + of_total
+    return f'<div role="status" style="line-height:1.4;{colour}">{message}</div>'
 
 
 # %% ../../nbs/apps/06_panel.ipynb #722e3cdd
@@ -424,15 +429,18 @@ class WritingApp:
     ):
         self.desk = desk or WritingDesk()
         self.worker = Worker(self.desk.stop)
-        self.showing = False  # controls are being set by the panel, and not by somebody
-        self.going = False  # a button's task is under way
-        self.drawings = Drawings()
+        # Three that differ: `worker.busy()` while it does anything, also draws candidates that nobody asked
+        # for; `task_running` while it does what a button asks for, and other buttons have to wait;
+        # `desk.is_writing` while words are being written, which Stop can end.
+        self.task_running = False
+        self.updating_widgets = False  # whether the panel itself is setting them, and nobody has clicked
+        self.content = ViewContent()
         self.view = page_view(clickable, self.mark, self.take)
-        self.knobs = [Knob(option, self.desk) for option in SHOWN]
-        knobs = {name: widget for knob in self.knobs for name, widget in knob.controls.items()}
-        self.controls = {**make_fields(text), **make_buttons(), **knobs}
-        self.widget = arrange(self.controls, self.view.widget, list(knobs))
-        refresh_choices(self)
+        self.option_controls = [OptionControl(option, self.desk) for option in SHOWN_OPTIONS]
+        options = {name: widget for c in self.option_controls for name, widget in c.widgets.items()}
+        self.controls = {**make_fields(text), **make_buttons(), **options}
+        self.widget = arrange(self.controls, self.view.widget, list(options))
+        update_choices(self)
         connect(self)
         self.desk.changed = self.show
         self.show()
@@ -448,70 +456,62 @@ class WritingApp:
         return self.worker.wait(seconds)
 
     @contextlib.contextmanager
-    def quietly(self):
-        "While controls are set by the panel."
+    def updating(self):
+        "While the panel sets widgets."
         with self.desk.lock:
-            self.showing = True
+            self.updating_widgets = True
             try:
                 yield
             finally:
-                self.showing = False
+                self.updating_widgets = False
 
     def show(self):
         "Bring the panel up to date."
-        with self.quietly():
-            self.drawings.update(self.desk)
-            self.view.show(self.desk.sheet, self.drawings.page, self.drawings.offers)
-            for knob in self.knobs:
-                knob.follow(self.desk)
-            show_state(self.controls, self.desk, self.going)
+        with self.updating():
+            self.content.update(self.desk)
+            self.view.show(self.desk.sheet, self.content.page, self.content.offers)
+            for control in self.option_controls:
+                control.update_disabled(self.desk)
+            show_state(self.controls, self.desk, self.task_running)
 
-    def start(self, task, *args):
-        "Do what a button says, in the other thread, unless another button's task is under way."
-        start_task(self, task, args)
+    def react(self, task: typing.Callable, *args):
+        "Do at once what somebody changed a widget for; nothing if it was the panel that changed it."
+        with self.desk.lock:
+            if not self.updating_widgets:
+                attempt(self.desk, task, *args)
 
-    def mark(self, change):  # from the marked words to those that are to be
-        "Mark words, and have candidates drawn for those that were not marked."
-        mark_and_propose(self, change)
+    def mark(self, added: set[int], removed: set[int]):  # an `OnMark`
+        "Mark words, and take the marks of others away."
+        with self.desk.lock:
+            self.react(mark_and_propose, self, (self.desk.sheet.marks | added) - removed)
+
+    def take(self, index: int, number: int):  # an `OnTake`
+        "Put a candidate on the page."
+        if not self.task_running:
+            attempt(self.desk, self.desk.choose, index, number)
 
     def propose(self, indices):
         "Have candidates drawn for the first few of these words."
         for i in sorted(indices)[:PROPOSED]:
             self.worker.tasks.put(functools.partial(attempt, self.desk, self.desk.offer, i))
 
-    def take(self, index: int, number: int):
-        "Put a candidate on the page."
-        if not self.going:
-            attempt(self.desk, self.desk.choose, index, number)
-
 
 # %% ../../nbs/apps/06_panel.ipynb #db3f8bf8
-def start_task(app: WritingApp, task, args: tuple):
-    "Have the worker do something, and buttons wait for it."
+def start_task(app: WritingApp, task: typing.Callable, *args):
+    "Have the worker do what a button asks for, unless it still does so for another. Buttons wait for it."
 
     def run():
         try:
             attempt(app.desk, task, *args)
         finally:
-            app.going = False
+            app.task_running = False
         app.show()
 
-    if app.going:
+    if app.task_running:
         return
-    app.going = True
+    app.task_running = True
     app.show()
     app.worker.tasks.put(run)
-
-
-def mark_and_propose(app: WritingApp, change):  # from the marked words to those that are to be
-    "Mark words, and have candidates drawn for those that were not marked."
-    desk = app.desk
-    with desk.lock:
-        if app.showing:
-            return
-        before = desk.sheet.marks
-        attempt(desk, lambda: desk.mark(change(before)))
-    app.propose(desk.sheet.marks - before)
 
 
 def write_and_propose(app: WritingApp, text: str):
@@ -520,10 +520,16 @@ def write_and_propose(app: WritingApp, text: str):
     app.propose(app.desk.sheet.says.keys() & app.desk.sheet.marks)
 
 
+def mark_and_propose(app: WritingApp, marks: set[int]):
+    "Mark these words and no others, and have candidates drawn for those that were not marked before."
+    before = app.desk.sheet.marks
+    app.desk.mark(marks)
+    app.propose(app.desk.sheet.marks - before)
+
+
 def mark_typed(app: WritingApp, typed: str):
-    "Mark the words whose numbers were typed."
-    numbers = set(indices_of(typed)) if typed.strip("[] ") else set()
-    app.mark(lambda marks: numbers)
+    "Mark the words whose numbers were typed, and no others."
+    mark_and_propose(app, set(indices_of(typed)) if typed.strip("[] ") else set())
 
 
 # %% ../../nbs/apps/06_panel.ipynb #6c8ddb53
@@ -534,11 +540,11 @@ def save_and_link(app: WritingApp):
     "Write the page into a file, and offer it for download."
     kind = app.controls["kind"].value
     name = app.controls["name"].value.strip() or "page"
+    # The kind that is chosen counts, not an ending that was typed: `mine.svg` becomes `mine.png`.
     typed = max((f".{k}" for k in FORMATS if name.endswith(f".{k}")), key=len, default="")
     path = app.desk.save(f"{name.removesuffix(typed)}.{kind}")
     content = path.read_bytes()
-    small = len(content) <= DOWNLOAD
-    app.controls["link"].value = download_link(path.name, content) if small else ""
+    app.controls["link"].value = download_link(path.name, content) if len(content) <= DOWNLOAD else ""
 
 
 def download_link(name: str, content: bytes) -> str:  # HTML
@@ -549,17 +555,17 @@ def download_link(name: str, content: bytes) -> str:  # HTML
     return f'<a download="{name}" style="text-decoration:underline" href="{data}">download {name}</a>'
 
 
-def load_and_refresh(app: WritingApp):
-    "Write with another model."
+def load_and_update_choices(app: WritingApp):
+    "Write with another model, and offer the authors that it knows."
     app.desk.load(app.controls["checkpoint"].value.strip() or None)
-    refresh_choices(app)
+    update_choices(app)
 
 
-def refresh_choices(app: WritingApp):
+def update_choices(app: WritingApp):
     "Offer the style words and the authors that there are."
-    with app.quietly():
-        for knob in app.knobs:
-            knob.refresh(app.desk)
+    with app.updating():
+        for control in app.option_controls:
+            control.update_choices(app.desk)
 
 
 # %% ../../nbs/apps/06_panel.ipynb #d78cab15
@@ -568,29 +574,26 @@ def connect(app: WritingApp):
     controls = app.controls
     desk = app.desk
 
-    def press(name: str, task, *args):
-        controls[name].on_click(lambda _: app.start(task, *args))
+    def on_press(name: str, task: typing.Callable, *args):
+        controls[name].on_click(lambda _: start_task(app, task, *args))
 
-    def move(widget, task):  # takes what the widget shows then
-        def moved(change):
-            with desk.lock:
-                if not app.showing:
-                    attempt(desk, task, change["new"])
-
-        widget.observe(moved, "value")
-
-    press("respell", desk.respell)
-    press("undo", desk.undo)
-    press("save", save_and_link, app)
-    press("load", load_and_refresh, app)
-    controls["write"].on_click(lambda _: app.start(write_and_propose, app, controls["text"].value))
+    on_press("respell", desk.respell)
+    on_press("undo", desk.undo)
+    on_press("save", save_and_link, app)
+    on_press("load", load_and_update_choices, app)
+    # What is typed after the click is for the next text.
+    controls["write"].on_click(lambda _: start_task(app, write_and_propose, app, controls["text"].value))
     controls["stop"].on_click(lambda _: desk.stop())
-    move(controls["words"], functools.partial(mark_typed, app))
-    for knob in app.knobs:
-        for widget in knob.controls.values():
-            move(widget, functools.partial(turn, desk, knob))
+    controls["words"].observe(lambda change: app.react(mark_typed, app, change["new"]), "value")
+    for control in app.option_controls:
+        connect_option(app, control)
 
 
-def turn(desk: WritingDesk, knob: Knob, shown):
-    "Write as a knob says, whichever of its controls was moved."
-    desk.adjust(**{knob.option: knob.read()})
+def connect_option(app: WritingApp, control: OptionControl):
+    "Write as an option's control says, whichever of its widgets is changed."
+
+    def changed(_):
+        app.react(control.apply, app.desk)
+
+    for widget in control.widgets.values():
+        widget.observe(changed, "value")

@@ -7,12 +7,15 @@ __all__ = [
     "PAD",
     "PAPER",
     "MARK",
+    "OnMark",
+    "OnTake",
     "MOST_BUTTONS",
     "box_in_mm",
-    "drawing",
-    "offered",
-    "still",
-    "still_word",
+    "describe_page",
+    "describe_offers",
+    "page_svg",
+    "word_svg",
+    "PageView",
     "ButtonView",
     "word_button",
     "offer_row",
@@ -29,6 +32,7 @@ __all__ = [
 # %% ../../nbs/apps/05_view.ipynb #1ddf0888
 import functools
 import html
+import typing
 
 import numpy as np
 
@@ -46,11 +50,11 @@ def box_in_mm(low: np.ndarray, high: np.ndarray) -> list:  # x, y, width, height
     return [round(float(v), 2) for v in (*(low * MM), *((high - low) * MM))]
 
 
-def drawing(
+def describe_page(
     words: list,  # of placed `Word`s
     margin: float = 0.2,  # around the ink, canvas heights
-) -> dict:  # box: of all; words: a dict of text, path and box for each
-    "A page as a view needs it. Lengths in millimetres, boxes as x, y, width and height."
+) -> dict:  # box: of all, None without words; words: a dict of text, path and box for each
+    "What a view draws of a page. Lengths in millimetres, boxes as x, y, width and height."
     shapes = []
     for word in words:
         low, high = box_of([word], 0.0)
@@ -59,16 +63,17 @@ def drawing(
     return dict(box=box_in_mm(*box_of(words, margin)) if words else None, words=shapes)
 
 
-def offered(desk: WritingDesk) -> list:  # a dict for each word: index, text, candidates
-    "The candidates on offer, as a view needs them: drawing, what it says, whether it is right and taken."
+def describe_offers(desk: WritingDesk) -> list:  # a dict for each word: index, text, candidates
+    """What a view shows of the candidates on offer. Each is a dict of drawing (as `describe_page` has it),
+    says (what it reads as, or None), right (whether that is so) and taken (whether it lies on the page)."""
     offers = []
     for i, candidates in desk.offers.items():
         taken = desk.taken(i)
-        shown = []
+        described = []
         for n, candidate in enumerate(candidates):
-            ink = drawing(layout([candidate.word], desk.params), 0.08)
-            shown.append(dict(drawing=ink, says=candidate.says, right=candidate.right, taken=n == taken))
-        offers.append(dict(index=i, text=desk.sheet.words[i].text, candidates=shown))
+            ink = describe_page(layout([candidate.word], desk.params), 0.08)
+            described.append(dict(drawing=ink, says=candidate.says, right=candidate.right, taken=n == taken))
+        offers.append(dict(index=i, text=desk.sheet.words[i].text, candidates=described))
     return offers
 
 
@@ -77,12 +82,16 @@ PAPER = "#fffdf8"
 MARK = "#d9730d"  # around marked words
 
 
-def still(page: dict, marks: frozenset = frozenset(), numbers: bool = False) -> str:  # SVG
-    "A page as a picture, with marks and the words' numbers."
+def page_svg(
+    page: dict,  # what `describe_page` says
+    marks: frozenset = frozenset(),  # indices of words
+    numbers: bool = False,  # whether to write its index above every word
+) -> str:  # empty if there are no words
+    "A page as a picture."
     if not page["words"]:
         return ""
     x, y, width, height = page["box"]
-    words = "".join(still_word(i, w, i in marks, numbers) for i, w in enumerate(page["words"]))
+    words = "".join(word_svg(i, w, i in marks, numbers) for i, w in enumerate(page["words"]))
     text = html.escape(" ".join(w["text"] for w in page["words"]))
     style = f"display:block;width:100%;max-width:{4 * width:.0f}px;background:{PAPER};border-radius:6px"
     return (
@@ -91,8 +100,8 @@ def still(page: dict, marks: frozenset = frozenset(), numbers: bool = False) -> 
     )
 
 
-def still_word(index: int, word: dict, marked: bool, numbered: bool) -> str:  # SVG
-    "One word of a page, as `drawing` describes it."
+def word_svg(index: int, word: dict, marked: bool, numbered: bool) -> str:
+    "A word of a page's description as a part of its picture."
     left, top, width, height = word["box"]
     parts = [f'<path d="{word["path"]}" {pen_attributes(0.4, INK)}/>']
     if marked:
@@ -104,28 +113,49 @@ def still_word(index: int, word: dict, marked: bool, numbered: bool) -> str:  # 
     return "".join(parts)
 
 
+# %% ../../nbs/apps/05_view.ipynb #b662608c
+# What a view calls when somebody clicks: words are indices.
+OnMark = typing.Callable[[set[int], set[int]], None]  # with the words just marked, and with those unmarked
+OnTake = typing.Callable[[int, int], None]  # with a word, and the number of the candidate to put on the page
+
+
+class PageView(typing.Protocol):
+    "What `ButtonView` and `ClickView` have in common. Both are made from an `OnMark` and an `OnTake`."
+
+    widget: typing.Any  # the ipywidgets widget to display
+
+    def show(
+        self,
+        sheet: Sheet,  # its marks, and what its words say
+        page: dict,  # what `describe_page` says
+        offers: list,  # what `describe_offers` says
+    ):
+        """Bring the view up to date. New marks are handed to `on_mark` here too, as if somebody had clicked:
+        whoever calls `show` must not listen meanwhile."""
+
+
 # %% ../../nbs/apps/05_view.ipynb #7ab4e165
 MOST_BUTTONS = 150  # a front end takes long to make more; words have numbers too, which can be typed
 
 
-class ButtonView:
+class ButtonView(PageView):
     "The page as a picture, and plain buttons."
 
-    def __init__(self, on_mark, on_take):
+    def __init__(self, on_mark: OnMark, on_take: OnTake):
         import ipywidgets as W
 
         self.on_mark = on_mark
         self.on_take = on_take
         self.texts = []  # of the words that have buttons
-        self.offers = []  # what the rows show
+        self.offers = []  # described, as the rows show them
         self.picture = W.HTML()
         self.words = W.HBox(layout=W.Layout(flex_flow="row wrap"))
         self.rows = W.VBox()
         self.widget = W.VBox([self.picture, self.words, self.rows])
 
-    def show(self, sheet: Sheet, page: dict, offers: list):  # what `drawing` and `offered` say
+    def show(self, sheet: Sheet, page: dict, offers: list):
         texts = [w["text"] for w in page["words"][:MOST_BUTTONS]]
-        self.picture.value = still(page, sheet.marks, numbers=True)
+        self.picture.value = page_svg(page, sheet.marks, numbers=True)
         if texts != self.texts:
             self.texts = texts
             refill(self.words, [word_button(i, text, self.on_mark) for i, text in enumerate(texts)])
@@ -137,23 +167,26 @@ class ButtonView:
 
 
 # %% ../../nbs/apps/05_view.ipynb #aa5840f0
-def word_button(index: int, text: str, on_mark):
+def word_button(index: int, text: str, on_mark: OnMark):
     "A button that marks a word, or takes the mark away."
     import ipywidgets as W
 
     layout = W.Layout(width="auto", margin="2px 4px 2px 0")
     button = W.ToggleButton(description=f"{index} {text}", layout=layout)
 
-    def pressed(change):
-        on_mark(lambda marks: marks | {index} if change["new"] else marks - {index})
+    def toggled(change):
+        if change["new"]:
+            on_mark({index}, set())
+        else:
+            on_mark(set(), {index})
 
-    button.observe(pressed, "value")
+    button.observe(toggled, "value")
     return button
 
 
 # %% ../../nbs/apps/05_view.ipynb #9e60cc80
-def offer_row(offer: dict, on_take):  # one of `offered`
-    "The candidates of a word."
+def offer_row(offer: dict, on_take: OnTake):  # one of `describe_offers`
+    "The candidates of a word, side by side."
     import ipywidgets as W
 
     index = offer["index"]
@@ -164,17 +197,18 @@ def offer_row(offer: dict, on_take):  # one of `offered`
     return W.HBox([name, *cells], layout=W.Layout(flex_flow="row wrap", align_items="center"))
 
 
-def candidate_cell(candidate: dict, take):
-    "A candidate, what it reads as, and a button that takes it."
+def candidate_cell(candidate: dict, take: typing.Callable[[], None]):
+    "A candidate, what it reads as, and a button that calls `take`."
     import ipywidgets as W
 
     taken = candidate["taken"]
     layout = W.Layout(width="100%", margin="2px 0")
     button = W.Button(description="taken" if taken else "take", disabled=taken, layout=layout)
     button.on_click(lambda _: take())
-    ink = f'{still(candidate["drawing"])}<small style="line-height:1.6">{reading(candidate)}</small>'
+    picture = page_svg(candidate["drawing"])
+    label = f'<small style="line-height:1.6">{reading(candidate)}</small>'
     layout = W.Layout(width="150px", margin="4px 6px 4px 0", justify_content="space-between")
-    return W.VBox([W.HTML(ink), button], layout=layout)
+    return W.VBox([W.HTML(picture + label), button], layout=layout)
 
 
 def reading(candidate: dict) -> str:  # HTML
@@ -202,8 +236,8 @@ def close(widget):
 
 # %% ../../nbs/apps/05_view.ipynb #b88b7f04
 @functools.cache
-def clickable_page():  # -> class
-    "The widget of a page to click. Raises `ImportError` without anywidget."
+def clickable_page() -> type:
+    "The class of widgets that are a page to click. Raises `ImportError` without anywidget."
     import anywidget
     import traitlets
 
@@ -216,7 +250,7 @@ def clickable_page():  # -> class
     class ClickablePage(anywidget.AnyWidget):
         _esm = script
         _css = style
-        page = traitlets.Dict(drawing([])).tag(sync=True)
+        page = traitlets.Dict(describe_page([])).tag(sync=True)
         marked = traitlets.List().tag(sync=True)
         says = traitlets.Dict().tag(sync=True)
         offers = traitlets.List().tag(sync=True)
@@ -234,25 +268,40 @@ def allow_in_colab():
 
 
 # %% ../../nbs/apps/05_view.ipynb #4d875a45
-class ClickView:
+class ClickView(PageView):
     "The page as a widget of its own."
 
-    def __init__(self, on_mark, on_take):
-        self.widget = clickable_page()()
-        self.widget.observe(lambda change: on_mark(lambda marks: set(change["new"])), "marked")
-        self.widget.on_msg(lambda widget, content, buffers: on_take(*content["take"]))
+    def __init__(self, on_mark: OnMark, on_take: OnTake):
+        def marks_changed(change):
+            before = set(change["old"])
+            after = set(change["new"])  # the browser sends all marks
+            on_mark(after - before, before - after)
 
-    def show(self, sheet: Sheet, page: dict, offers: list):  # what `drawing` and `offered` say
+        def message_came(widget, content, buffers):
+            index, number = content["take"]
+            on_take(index, number)
+
+        page_class = clickable_page()
+        self.widget = page_class()
+        self.widget.observe(marks_changed, "marked")
+        self.widget.on_msg(message_came)
+
+    def show(self, sheet: Sheet, page: dict, offers: list):
         widget = self.widget
-        with widget.hold_sync():
+        with widget.hold_sync():  # so that all goes to the browser in one message
             widget.page = page
-            widget.says = {str(i): says for i, says in sheet.says.items()}
+            widget.says = {str(i): says for i, says in sheet.says.items()}  # JSON wants texts as keys
             widget.marked = sorted(sheet.marks)
             widget.offers = offers
 
 
-def page_view(clickable: bool | None, on_mark, on_take):
-    "A page to click, or buttons if that is asked for or if there is nothing else. Raises `CursiveError`."
+# %% ../../nbs/apps/05_view.ipynb #d0b5cf0e
+def page_view(
+    clickable: bool | None,  # whether to have a page to click; None: if anywidget is there
+    on_mark: OnMark,
+    on_take: OnTake,
+) -> PageView:
+    "A page to click, or plain buttons. Raises `CursiveError` for a page to click without anywidget."
     if clickable is False:
         return ButtonView(on_mark, on_take)
     try:

@@ -158,6 +158,9 @@ class PointTokenizer(StrokeTokenizer):
         self.slot = np.full(self.vocab_size, -1)  # which slot an id belongs to; -1 for the special ones
         for i, (first, size) in enumerate(self.slots):
             self.slot[first : first + size] = i
+        # The radius bins stand in the vocabulary twice, the second time for points that lift the pen.
+        self.lifts_pen = np.zeros(self.vocab_size, bool)
+        self.lifts_pen[len(RADIUS_EDGES) : 2 * len(RADIUS_EDGES)] = True
 
     def direction_bins(self, theta) -> tuple:  # of bins, an array a direction token
         "The bins that some angles fall into; an array of numpy or a tensor, (N,)."

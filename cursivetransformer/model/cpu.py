@@ -53,7 +53,8 @@ class BlockedCausalAttention(torch.autograd.Function):
         q, k, v, y = ctx.saved_tensors
         scale = q.shape[-1] ** -0.5
         mean = (dy * y).sum(-1, keepdim=True)
-        grads = tuple(torch.zeros_like(q) for _ in range(3))
+        # Contiguous, whatever q is: flattened, they must be views of what is answered.
+        grads = tuple(q.new_zeros(q.shape) for _ in range(3))
         tables = (t.flatten(0, 1).split(HEAD_BLOCK) for t in (q * scale, k, v, dy, mean, *grads))
         for block in zip(*tables):
             backward_of_heads(*block)

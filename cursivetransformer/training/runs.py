@@ -4,6 +4,7 @@
 
 # %% auto #0
 __all__ = [
+    "LOSS_LABELS",
     "ORIGINAL_FILE",
     "MAY_CHANGE",
     "STOPPING",
@@ -23,10 +24,10 @@ __all__ = [
     "state_to_resume",
     "start_or_resume",
     "StopSignal",
-    "bring_run",
-    "bring_newest",
-    "bring_files",
-    "take_up",
+    "download_state",
+    "download_if_newer",
+    "download_files",
+    "download_wandb_run",
     "Curve",
     "fetch_curves",
     "plot_curves",
@@ -64,7 +65,7 @@ from .tracking import STATE_FILES, RunRecord, read_record, write_record
 # %% ../../nbs/training/02_runs.ipynb #7d2688ec
 @dataclasses.dataclass
 class Run:
-    "A run and its folder."
+    "What training returns: the model, its metrics, and the folder where all of it lies."
 
     folder: Path
     model: Transformer
@@ -77,7 +78,7 @@ class Run:
 
 
 def read_metrics(folder: str | os.PathLike, until: int | None = None) -> list:  # of dicts
-    "The lines of a run's metrics up to a step; a last line that was cut short is left out."
+    "The rows of a run's `metrics.jsonl` up to a step; a last line that was cut short is left out."
     path = Path(folder) / "metrics.jsonl"
     rows = []
     for line in path.read_text().splitlines() if path.exists() else []:
@@ -89,20 +90,24 @@ def read_metrics(folder: str | os.PathLike, until: int | None = None) -> list:  
 
 
 def write_metrics(folder: Path, metrics: list):
-    "Put a run's metrics, all of them, into its folder."
+    "Write a run's metrics, all of them, into its folder's `metrics.jsonl`."
     write_atomic(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in metrics))
 
 
 # %% ../../nbs/training/02_runs.ipynb #8b5065ab
+# What plots call the losses. They are different quantities: only one has the spelling loss added.
+LOSS_LABELS = {"train_loss": "train loss, incl. any spelling loss", "test_loss": "validation loss"}
+
+
 def plot_metrics(metrics: list, ax=None) -> tuple:  # (figure, axes)
-    "Training and held-out loss against steps."
+    "Training and validation loss against steps."
     from matplotlib.figure import Figure
 
     ax = ax or Figure(figsize=(6, 3), layout="constrained").add_subplot()
     for key, style in ("train_loss", "-"), ("test_loss", "o-"):
         rows = [r for r in metrics if key in r]
         steps, values = [r["step"] for r in rows], [r[key] for r in rows]
-        ax.plot(steps, values, style, ms=3, lw=1, label=key.replace("_", " "))
+        ax.plot(steps, values, style, ms=3, lw=1, label=LOSS_LABELS[key])
     ax.set_xlabel("step")
     ax.set_ylabel("nats")
     ax.legend(frameon=False)
@@ -186,8 +191,8 @@ class TrainingState:
     optimizer: Optimizers
     schedule: Schedule
     step: int = 0  # steps done
-    best_loss: float | None = None  # held-out nats a token, the least so far
-    # (2,) loss and gradient norm of each step that is in no line of metrics yet
+    best_loss: float | None = None  # the lowest validation loss so far, nats a token
+    # of (2,) loss and gradient norm, still on the device: of each step that is in no row of metrics yet
     pending: list = dataclasses.field(default_factory=list)
 
 
@@ -278,19 +283,19 @@ class StopSignal:
 
 
 # %% ../../nbs/training/02_runs.ipynb #81991175
-def bring_run(
+def download_state(
     config: Config,  # its `run_dir` is filled
     local_step: int | None,  # of the state that lies there; None if none does
 ) -> bool:  # whether the folder now holds a run to resume; False for a run that left a model only
-    """Put the newest state of the run `load_from_run_id` into the run's folder, unless what is there is as
-    new, or W&B fails. Raises `RunError` where nothing is there."""
+    """Download the newest state of the W&B run `load_from_run_id` into `run_dir`, unless what lies there is
+    as new, or W&B fails. Raises `RunError` where nothing is there."""
     ref = run_reference(config)
     folder = config.run_dir
     record = read_record(Path(folder))
     if local_step is not None and (record is None or record.id != ref.run):
         raise RunError(f"{folder} already holds another run than {ref.run}; choose another --run-dir.")
     try:
-        return bring_newest(Source(config.wandb_api_key), ref, folder, local_step)
+        return download_if_newer(Source(config.wandb_api_key), ref, folder, local_step)
     except RunError as e:
         if local_step is None:
             raise
@@ -298,8 +303,8 @@ def bring_run(
         return True
 
 
-def bring_newest(source: Source, ref: Reference, run_dir: str, local_step: int | None) -> bool:
-    "What `bring_run` does where W&B answers. Raises `RunError`."
+def download_if_newer(source: Source, ref: Reference, run_dir: str, local_step: int | None) -> bool:
+    "What `download_state` does where W&B answers. Raises `RunError`."
     run = source.run(ref)
     logged = source.ask(f"the artifacts of run {ref}", lambda: list(run.logged_artifacts()))
     state = newest([a for a in logged if a.type == "state"])
@@ -314,19 +319,20 @@ def bring_newest(source: Source, ref: Reference, run_dir: str, local_step: int |
         return True
     newer = "" if local_step is None else f", newer than the local state at step {local_step}"
     say(f"{ref}: {state.name} at step {step}{newer}")
-    bring_files(source, state, best, run_dir)
+    download_files(source, state, best, run_dir)
     write_record(Path(run_dir), RunRecord(run.id, run.entity, run.project, run.url))
     return True
 
 
 # %% ../../nbs/training/02_runs.ipynb #0f0abb8b
-def bring_files(
+def download_files(
     source: Source,
     state,  # the artifact of the run's state
     best,  # the artifact of the best model; None if there is none
     run_dir: str,
 ):
-    "Fetch a run's files, and put them into its folder when all are there. Raises `RunError`."
+    """Download the files that it takes to go on with a run (`STATE_FILES`, `best.safetensors`), and put them
+    into its folder when all are there. Raises `RunError`."""
     files = {}
     with tempfile.TemporaryDirectory() as d:
         for name in STATE_FILES:
@@ -340,23 +346,24 @@ def bring_files(
         write_atomic(Path(run_dir) / name, content)
 
 
-def take_up(config: Config) -> Config:
-    """The config to go on with where `load_from_run_id` names a run that has a state, which is brought to the
-    run's folder; else the same config. Raises `CursiveError`."""
+def download_wandb_run(config: Config) -> Config:
+    """Where `load_from_run_id` names a W&B run that has a state: download that into `run_dir`, and return the
+    run's config, with what was set here, to resume it. Else download nothing, and return the same config.
+    Raises `CursiveError`."""
     if config.resume or not is_in_wandb(config):
         return config
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise CursiveError(
-            "Several processes cannot bring a run from W&B; bring it with one (leave torchrun out, and stop "
-            "it once it trains), then start all with --resume."
+            "Several processes cannot download a run from W&B; download it with one (leave torchrun out, and "
+            "stop it once it trains), then start all with --resume."
         )
     path = Path(config.run_dir) / "state.pt"
-    if not bring_run(config, load_state(path)["step"] if path.exists() else None):
+    if not download_state(config, load_state(path)["step"] if path.exists() else None):
         return config
-    usual = to_dict(preset(config.preset))
-    asked = {k: v for k, v in to_dict(config).items() if v != usual[k]}
-    brought = load_config(Path(config.run_dir) / "config.json")
-    return dataclasses.replace(brought, **asked, resume=True, wandb_api_key=config.wandb_api_key)
+    defaults = to_dict(preset(config.preset))
+    set_here = {k: v for k, v in to_dict(config).items() if v != defaults[k]}
+    downloaded = load_config(Path(config.run_dir) / "config.json")
+    return dataclasses.replace(downloaded, **set_here, resume=True, wandb_api_key=config.wandb_api_key)
 
 
 # %% ../../nbs/training/02_runs.ipynb #999564ad
@@ -405,7 +412,7 @@ def plot_curves(
         what = ", ".join(f"{k} {c.config.get(k)}" for k in vary) or c.name
         ax.plot(c.steps, c.values, "o-", ms=3, lw=1, label=f"{what}: {min(c.values):.3f}")
     ax.set_xlabel("step")
-    ax.set_ylabel(metric.replace("_", " "))
+    ax.set_ylabel(LOSS_LABELS.get(metric, metric.replace("_", " ")))
     ax.grid(alpha=0.2)
     if curves:
         ax.legend(frameon=False, fontsize=8)

@@ -43,7 +43,7 @@ from ..ink.tokens import fold
 from ..model.checkpoint import load_checkpoint
 from ..model.transformer import Transformer
 from .page import AUTHOR, layout, save_page
-from .sample import Prompt
+from .sample import GroupBuilder
 from .spelling import Spelling, spelling_of, stream_words
 
 # %% ../../nbs/writing/06_bulk.ipynb #5be1c2a0
@@ -133,7 +133,7 @@ def ink_lines(
     words = [word for line in lines.values() for word in line]
     numbers = [n for n, line in lines.items() for _ in line]
     places = [i for line in lines.values() for i in range(len(line))]
-    inks = stream_words(model, words, options, salt=numbers, places=places, spelling=spelling)
+    inks = stream_words(model, words, options, salt=numbers, word_indices=places, spelling=spelling)
     inked = {}
     for number, line in lines.items():
         inked[number] = layout([Word(word, next(inks), AUTHOR) for word in line], options)
@@ -275,7 +275,7 @@ def write_bulk(
     options = params or WritingOptions()
     folder = Path(folder)
     bad = unwritable("".join(lines), model)
-    room = Prompt(model, options).room
+    room = GroupBuilder(model, options).max_characters
     spelling = spelling_of(respell, options)
     claim(folder, origin(lines, model, options, kind, spelling is not None))
     done = 0

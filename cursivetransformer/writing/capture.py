@@ -38,7 +38,7 @@ from ..data.dataset import StrokeDataset, input_and_target, pad_stack, prepare
 from ..ink.points import Augmentation
 from ..ink.tokens import CharTokenizer, StrokeTokenizer, stroke_tokenizer
 from ..model.transformer import Transformer
-from .sample import BATCH_ROWS, Prompt, decode, points_of_words
+from .sample import BATCH_ROWS, GroupBuilder, points_of_words, sample_tokens
 
 # %% ../../nbs/writing/03_capture.ipynb #att00010
 KINDS = "cross", "self"  # attention to the characters; to the stroke tokens so far
@@ -265,14 +265,14 @@ def trace_words(
     """Write words, each by itself, with the ink that `generate_words` gives them at first, and capture the
     attention. Raises `CursiveError`."""
     options = options or WritingOptions()
-    prompt = Prompt(model, options, dataset)
-    groups = [prompt.group([text], (options.seed, i, 0, 1)) for i, text in enumerate(texts)]
+    builder = GroupBuilder(model, options, dataset)
+    groups = [builder.group([text], (options.seed, i, 0, 1)) for i, text in enumerate(texts)]
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     traces = {}
     for start in range(0, len(order), rows_at_once(kinds)):
         rows = order[start : start + rows_at_once(kinds)]
         with capture(model, kinds) as att:
-            decode(model, [groups[i] for i in rows], options)
+            sample_tokens(model, [groups[i] for i in rows], options)
         traces.update(zip(rows, att.traces()))
     return [traces[i] for i in range(len(texts))]
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = [
-    "DRAWINGS_A_TRY",
+    "DRAWINGS_PER_TRY",
     "LEAST_SHARE_MENDED",
     "MANY_WRONG",
     "Candidate",
@@ -25,6 +25,9 @@ import dataclasses
 import itertools
 import typing
 import warnings
+from collections.abc import Callable, Iterator
+
+import numpy as np
 
 from ..config import CursiveError, WritingOptions
 from ..data.dataset import StrokeDataset
@@ -37,30 +40,34 @@ from .sample import CHUNK, TRIES, Drawn, draw_words
 # %% ../../nbs/writing/02_spelling.ipynb #593d2470
 @dataclasses.dataclass
 class Candidate:
-    "A drawing of a word, and how it reads."
+    """A drawing of a word, and how it reads. One that reads right beats one that does not. Of two that read
+    right, the one likelier under the writing model is taken: the one that reads best may be less like a hand.
+    Of two that read wrong, the one is taken that the reader finds nearer to what was asked."""
 
     drawing: Drawn
     said: str  # what the reader makes of it
     right: bool  # whether that is what was asked
-    score: float  # if right, its likelihood under the model; else the reader's score of what was asked
+    score: float  # if right, its `mean_log_prob` under the model; else the reader's score of what was asked
 
     def beats(self, other: typing.Optional["Candidate"]) -> bool:
-        "Whether this one is to be taken."
+        "Whether this one is to be taken, if need be instead of another."
         return other is None or (self.right, self.score) > (other.right, other.score)
 
 
-def read_back(reader: Reader, texts: list, drawings: list) -> list:  # of `Candidate`, one a drawing
-    "Read some drawings of words."
+def read_back(reader: Reader, texts: list[str], drawings: list[Drawn]) -> list[Candidate]:
+    "Read some drawings of words, and compare with the text that each was asked for."
     said, scores = reader.judge([d.ink for d in drawings], texts)
-    return [
-        Candidate(drawing, says, says == text, drawing.likelihood if says == text else score)
-        for drawing, text, says, score in zip(drawings, texts, said, scores)
-    ]
+    candidates = []
+    for drawing, text, says, score in zip(drawings, texts, said, scores):
+        right = says == text
+        candidates.append(Candidate(drawing, says, right, drawing.mean_log_prob if right else score))
+    return candidates
 
 
 # %% ../../nbs/writing/02_spelling.ipynb #2d569f84
-DRAWINGS_A_TRY = (1, 2, 4)  # of a word that reads wrong: in the first try to mend it, the second, the third
-# Where a good many words read wrong, the first try must mend this share of them for more to be of use.
+DRAWINGS_PER_TRY = (1, 2, 4)  # of a word that reads wrong: in the first try to mend it, the second, the third
+# A reader knows the hand it learned from. Where the first try mends less than this share of a good many wrong
+# words, the hand is another, or the model cannot spell yet: drawing again is given up.
 LEAST_SHARE_MENDED = 0.05
 MANY_WRONG = 8  # words
 
@@ -91,29 +98,29 @@ class Unread(typing.NamedTuple):
 # %% ../../nbs/writing/02_spelling.ipynb #5e110001
 @dataclasses.dataclass
 class Spelling:
-    "Reads back what was drawn, has words drawn again that read wrong, and keeps count."
+    "Reads back what was drawn, has words drawn again that read wrong (rejection sampling), and keeps count."
 
     reader: Reader = dataclasses.field(default_factory=load_reader)
-    tries: tuple = DRAWINGS_A_TRY  # drawings of a word in each try; more make fewer mistakes, and take longer
+    # Drawings of a word in each try. More make fewer mistakes, and take longer.
+    tries: tuple[int, ...] = DRAWINGS_PER_TRY
+    # Counts, over all passages that it is used for.
     words: int = 0  # read
     wrong: int = 0  # of them, as first drawn
     drawn: int = 0  # drawings after the first ones
     given_up: int = 0  # words of passages in which drawing again mended next to nothing
-    misread: list = dataclasses.field(default_factory=list)  # of `Misread`
-    unread: list = dataclasses.field(default_factory=list)  # of `Unread`
+    misread: list[Misread] = dataclasses.field(default_factory=list)
+    unread: list[Unread] = dataclasses.field(default_factory=list)
 
     def choose(
         self,
-        texts: list,
-        first: dict,  # index into `texts`: `Drawn`
-        draw,  # from a list of `Redrawing` to as many `Drawn`; None if there can be no others
-    ) -> dict:  # index: `Drawn`
-        """The best drawing of each word, drawing again until it reads as asked or the tries are over. Among
-        drawings that read right, the likeliest under the model; among others, the one that the reader finds
-        nearest to what was asked."""
+        texts: list[str],
+        first: dict[int, Drawn],  # by index into `texts`
+        draw: Callable | None,  # from a list of `Redrawing` to as many `Drawn`; None if there are no others
+    ) -> dict[int, Drawn]:
+        "The best drawing of each word, drawing again until it reads as asked or the tries are over."
         readable = [i for i in first if set(texts[i]) <= set(self.reader.alphabet)]
         self.unread += [Unread(i, texts[i]) for i in first if i not in readable]
-        best = {}  # index: `Candidate`
+        best: dict[int, Candidate] = {}
         wrong = self.take_better(best, texts, readable, [first[i] for i in readable])
         self.words += len(best)
         self.wrong += len(wrong)
@@ -123,14 +130,15 @@ class Spelling:
             again = [Redrawing(i, attempt, number) for i in wrong for number in range(count)]
             before = len(wrong)
             wrong = self.take_better(best, texts, [a.index for a in again], list(draw(again)))
+            mended = before - len(wrong)
             self.drawn += len(again)
-            if attempt == 0 and before >= MANY_WRONG and before - len(wrong) < LEAST_SHARE_MENDED * before:
+            if attempt == 0 and before >= MANY_WRONG and mended < LEAST_SHARE_MENDED * before:
                 self.given_up += len(best)
                 break
         self.misread += [Misread(i, texts[i], best[i].said) for i in wrong]
         return {**first, **{i: candidate.drawing for i, candidate in best.items()}}
 
-    def take_better(self, best: dict, texts: list, indices: list, drawings: list) -> list:
+    def take_better(self, best: dict, texts: list[str], indices: list[int], drawings: list) -> list[int]:
         "Put drawings that are better than what there is into `best`, and say which words still read wrong."
         found = read_back(self.reader, [texts[i] for i in indices], drawings)
         for i, candidate in zip(indices, found):
@@ -138,7 +146,7 @@ class Spelling:
                 best[i] = candidate
         return [i for i, candidate in best.items() if not candidate.right]
 
-    def complaints(self) -> list:  # of sentences
+    def complaints(self) -> list[str]:  # sentences
         "Every word that reads wrong, and those that could not be read."
         says = []
         if self.given_up:
@@ -185,69 +193,70 @@ def spelling_of(
 # %% ../../nbs/writing/02_spelling.ipynb #75047c2a
 def redraw(
     model: Transformer,
-    words: list,  # texts, all of them
-    again: list,  # of `Redrawing`
+    words: list[str],  # all of them
+    again: list[Redrawing],
     options: WritingOptions,
     dataset: StrokeDataset | None,
-    salt: list,  # an integer a word
-    places: list,  # likewise
-):  # yields a `Drawn` for each of `again`
-    "Other drawings of some words, each by itself and tried once."
-    indices = [a.index for a in again]
+    salt: list[int],  # one per word
+    word_indices: list[int],  # one per word
+) -> Iterator[Drawn]:  # one for each of `again`
+    """Other drawings of some words, each by itself and tried once. The salt of a drawing comes from that of
+    its word, the try and the number, so that other words which read wrong do not change it."""
+    texts = [words[a.index] for a in again]
     salts = [int(sample_rng(salt[a.index], a.attempt, a.number).integers(2**62)) for a in again]
     alone = dataclasses.replace(options, n_at_a_time=1)
-    texts = [words[i] for i in indices]
-    return draw_words(model, texts, alone, dataset, salts, [places[i] for i in indices], tries=1)
+    return draw_words(model, texts, alone, dataset, salts, [word_indices[a.index] for a in again], tries=1)
 
 
-def warn_of_endless(words: list):
-    "Warn of words that had to be cut off: texts and places."
+def warn_of_endless(words: list[tuple]):  # (text, index) each
+    "Warn of words that did not terminate and had to be cut off."
     if words:
-        named = ", ".join(f"'{text}' (word {place})" for text, place in words)
+        named = ", ".join(f"'{text}' (word {index})" for text, index in words)
         warnings.warn(f"The model found no end for {named}; cut off.", stacklevel=3)
 
 
 # %% ../../nbs/writing/02_spelling.ipynb #d8bd9a13
 def stream_words(
     model: Transformer,
-    words: list,  # texts in the model's alphabet
+    words: list[str],  # in the model's alphabet
     options: WritingOptions | None = None,
     dataset: StrokeDataset | None = None,  # where style words come from
-    salt: list | None = None,  # an integer a word, for other ink than the first time
-    places: list | None = None,  # an integer a word, on which its ink depends; its place in `words` if None
+    salt: list[int] | None = None,  # one per word: another salt gives other ink; 0 if None
+    word_indices: list[int] | None = None,  # one per word: where it stands in the text; 0, 1, ... if None
     spelling: Spelling | None = None,  # draws words again that read wrong
     progress=None,  # called with the number of words done
-    tries: int = TRIES,  # how often a word that runs away is written
-):  # yields (N, 3) arrays, one a word and in order: x from the word's left edge, y from the writing line
+    tries: int = TRIES,  # how often to write a word that does not terminate
+) -> Iterator[np.ndarray]:  # (N, 3) per word, in order: x from its left edge, y from the writing line
     "Write words, some hundreds at a time, and hand them on. Raises `CursiveError` for a word too long."
     options = options or WritingOptions()
     salt = salt or [0] * len(words)
-    places = places or range(len(words))
+    word_indices = word_indices or range(len(words))
     begin = 0
 
-    def draw(again: list):
-        return redraw(model, words, again, options, dataset, salt, places)
+    def draw(again: list[Redrawing]) -> Iterator[Drawn]:
+        return redraw(model, words, again, options, dataset, salt, word_indices)
 
-    drawn = draw_words(model, words, options, dataset, salt, places, progress, tries)
+    drawn = draw_words(model, words, options, dataset, salt, word_indices, progress, tries)
     while chunk := dict(enumerate(itertools.islice(drawn, CHUNK), begin)):
         begin += len(chunk)
         if spelling:
+            # Greedy words come out the same each time, so there is nothing to draw again.
             chunk = spelling.choose(words, chunk, draw if options.do_sample else None)
-        warn_of_endless([(words[i], places[i]) for i, d in chunk.items() if not d.ended])
+        warn_of_endless([(words[i], word_indices[i]) for i, d in chunk.items() if not d.ended])
         yield from (d.ink for d in chunk.values())
 
 
 # %% ../../nbs/writing/02_spelling.ipynb #c6e220d0
 def generate_words(
     model: Transformer,
-    words: list,
+    words: list[str],
     options: WritingOptions | None = None,
     dataset: StrokeDataset | None = None,
-    salt: list | None = None,
-    places: list | None = None,
+    salt: list[int] | None = None,
+    word_indices: list[int] | None = None,
     spelling: Spelling | None = None,
     progress=None,
     tries: int = TRIES,
-) -> list:  # of (N, 3) arrays
+) -> list[np.ndarray]:  # (N, 3) per word
     "All that `stream_words` yields; it takes the same."
-    return list(stream_words(model, words, options, dataset, salt, places, spelling, progress, tries))
+    return list(stream_words(model, words, options, dataset, salt, word_indices, spelling, progress, tries))

@@ -31,13 +31,13 @@ def test_flags_stand_above_the_config_of_a_run_that_is_fetched(command, monkeypa
     from cursivetransformer.config import preset, save_config
     from cursivetransformer.training import runs, train
 
-    def take_up(config):
+    def download(config):
         save_config(preset("debug", seed=9, run_dir=config.run_dir), tmp_path / "run/config.json")
         return preset("debug", resume=True)
 
     started = []
     run = runs.Run(tmp_path / "run", None, [{"step": 1, "test_loss": 2.0}])
-    monkeypatch.setattr(runs, "take_up", take_up)
+    monkeypatch.setattr(runs, "download_wandb_run", download)
     monkeypatch.setattr(train, "train", lambda config: started.append(config) or run)
     done = command("train", "--load-from-run-id", "abc", "--run-dir", "run", "--max_steps", "7")
     assert done.returncode == 0 and "test loss 2.0000" in done.stdout, done.stderr

@@ -133,7 +133,8 @@ class Panel:
     "One application on the page."
 
     def __init__(self, page, number):
-        self.page, self.root = page, page.locator(".jp-Cell").nth(number)
+        self.page = page
+        self.root = page.locator(".jp-Cell").nth(number)
 
     def press(self, name):
         self.root.locator(f"button:text-is('{name}')").click()
@@ -239,6 +240,13 @@ def test_trouble_progress_stop_and_the_dark_theme(notebook):
     panel.word(5).hover()
     assert style(panel.word(5).locator("text"), "visibility") == "visible"
     assert style(panel.word(6).locator("text"), "visibility") == "hidden"
+
+
+def test_no_label_is_cut_off(notebook):
+    panel = Panel(notebook, 0)
+    assert panel.field("line length, mm").input_value() == "200"
+    cut = "labels => labels.filter(l => l.scrollWidth > l.clientWidth).map(l => l.textContent)"
+    assert panel.root.locator(".widget-label").evaluate_all(cut) == []
 
 
 def test_plain_buttons_do_the_same(notebook):

@@ -15,7 +15,7 @@ import cursivetransformer
 from cursivetransformer.apps import desk as desk_module
 from cursivetransformer.apps import panel
 from cursivetransformer.apps.desk import PIECE, WritingDesk
-from cursivetransformer.apps.panel import Drawings, Worker, WritingApp
+from cursivetransformer.apps.panel import ViewContent, Worker, WritingApp
 from cursivetransformer.apps.view import MOST_BUTTONS, ButtonView, ClickView, clickable_page
 from cursivetransformer.config import CursiveError, WritingOptions, field_of, preset
 from cursivetransformer.model.checkpoint import save_model
@@ -181,9 +181,11 @@ def test_knobs_are_what_the_table_of_options_says(app):
     facts = field_of(WritingOptions, "seed").metadata
     assert seed.min == facts["low"] and seed.max >= 2**31 - 1
     tooltip = "tooltip" if seed.has_trait("tooltip") else "description_tooltip"
-    for knob in app.knobs:
-        if knob.option != "size":
-            assert getattr(knob.widget, tooltip) == field_of(WritingOptions, knob.option).metadata["help"]
+    for control in app.option_controls:
+        if control.option != "size":
+            help = field_of(WritingOptions, control.option).metadata["help"]
+            assert getattr(control.widget, tooltip) == help
+    assert app.controls["width"].description == "line length, mm"  # and not the pen's
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ def test_knobs_are_what_the_table_of_options_says(app):
     ],
 )
 def test_a_name_more_in_the_list_is_a_knob_more(desk, monkeypatch, option, entered, value):
-    monkeypatch.setattr(panel, "SHOWN", (*panel.SHOWN, option))
+    monkeypatch.setattr(panel, "SHOWN_OPTIONS", (*panel.SHOWN_OPTIONS, option))
     app = WritingApp("", desk, clickable=False)
     assert app.controls[option].description == option.replace("_", " ")
     assert app.controls[option] in [w for row in app.widget.children for w in getattr(row, "children", ())]
@@ -209,7 +211,7 @@ def test_a_name_more_in_the_list_is_a_knob_more(desk, monkeypatch, option, enter
 
 
 def test_what_an_option_does_not_take_is_said(desk, monkeypatch):
-    monkeypatch.setattr(panel, "SHOWN", (*panel.SHOWN, "top_p"))
+    monkeypatch.setattr(panel, "SHOWN_OPTIONS", (*panel.SHOWN_OPTIONS, "top_p"))
     app = WritingApp("", desk, clickable=False)
     for entered in "2", "much":
         app.controls["top_p"].value = entered
@@ -267,7 +269,7 @@ def test_nothing_freezes_while_a_long_text_is_written(app, monkeypatch):
     assert app.controls["write"].disabled and not app.controls["stop"].disabled
     assert app.controls["progress"].layout.visibility == "visible"
     if isinstance(app.view, ButtonView):
-        app.view.on_mark(lambda marks: {1, 2})
+        app.view.on_mark({1, 2}, set())
     else:
         app.view.widget.marked = [1, 2]
     app.controls["slant"].value = 0.1
@@ -286,23 +288,28 @@ def test_nothing_freezes_while_a_long_text_is_written(app, monkeypatch):
 
 def test_a_page_is_drawn_again_only_where_it_has_changed(desk, monkeypatch):
     drawn = []
-    monkeypatch.setattr(panel, "drawing", lambda words, *more: drawn.append(len(words)) or {"words": words})
-    drawings = Drawings()
+
+    def describe_page(words):
+        drawn.append(len(words))
+        return {"words": words}
+
+    monkeypatch.setattr(panel, "describe_page", describe_page)
+    content = ViewContent()
     drawn.clear()
-    drawings.update(desk)
-    drawings.update(desk)
+    content.update(desk)
+    content.update(desk)
     desk.mark({2})
-    drawings.update(desk)
+    content.update(desk)
     assert drawn == [7]
     desk.total = 100  # while it grows, not for every word
     words = desk.sheet.words
     for _ in range(4):
         words = words + words[:1]
         desk.put(words=words)
-        drawings.update(desk)
+        content.update(desk)
     assert drawn == [7, 9]
     desk.total = 0
-    drawings.update(desk)
+    content.update(desk)
     assert drawn == [7, 9, 11]
 
 

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from cursivetransformer.apps.desk import Desk
-from cursivetransformer.apps.view import ButtonView, ClickView, clickable_page, drawing, page_view, still
+from cursivetransformer.apps.view import (
+    ButtonView,
+    ClickView,
+    clickable_page,
+    describe_page,
+    page_svg,
+    page_view,
+)
 from cursivetransformer.config import CursiveError
 from cursivetransformer.ink.curves import INK
 from cursivetransformer.ink.points import Word
@@ -24,7 +31,7 @@ def word():
 
 
 def test_paper_has_its_own_colour_and_text_is_escaped(word):
-    page = drawing([word])
+    page = describe_page([word])
     view = page_view(False, no_call, no_call)
     view.show(Desk().sheet, page, [])
     assert "background:#fffdf8" in view.picture.value and 'aria-label="a&quot;b"' in view.picture.value
@@ -34,7 +41,7 @@ def test_paper_has_its_own_colour_and_text_is_escaped(word):
 
 
 def test_an_empty_page_is_no_picture():
-    assert still(drawing([])) == ""
+    assert page_svg(describe_page([])) == ""
 
 
 def test_the_same_colours_in_both_views():

@@ -203,10 +203,14 @@ def test_files_and_what_is_said_about_them(tmp_path):
     assert said.splitlines()[-1].startswith("4 of 676")
 
 
-def test_sentences_are_the_same_for_a_seed_and_can_be_written():
+def test_sentences_are_the_same_for_a_seed_hold_everything_and_can_be_written():
     assert sentences(5, 3)[:2] == sentences(2, 3)
     assert sentences(5, 3) != sentences(5, 4)
-    for sentence in sentences(200):
+    texts = sentences(200)
+    assert texts[:7] == sentences(7) and texts[0] != sentences(1, seed=1)[0]
+    for characters in string.digits, string.ascii_uppercase, "\"(,'":
+        assert sum(bool(set(text) & set(characters)) for text in texts) > 60
+    for sentence in texts:
         assert set(sentence) <= set(ALPHABET)
         assert sentence[0].isupper() and sentence[-1] in ".?!"
         assert 5 <= len(sentence.split()) <= 9

@@ -118,6 +118,17 @@ def test_step_tables_lead_to_the_decoded_points(tokenizer, o):
 
 
 @pytest.mark.parametrize("tokenizer", BOTH, ids=lambda t: t.name)
+def test_tokens_that_lift_the_pen_are_those_that_decode_to_points_with_the_pen_up(tokenizer):
+    k = tokenizer.tokens_per_point
+    last = np.flatnonzero(tokenizer.slot == k - 1)  # every token that ends a point
+    points = np.column_stack([*(np.full(len(last), slot.first) for slot in tokenizer.slots[:-1]), last])
+    pen_down = tokenizer.decode(points.ravel())[:, 2]
+    assert len(pen_down) == len(last) and 0 < pen_down.sum() < len(last)
+    np.testing.assert_array_equal(np.flatnonzero(tokenizer.lifts_pen), last[pen_down == 0])
+    assert tokenizer.lifts_pen.shape == (tokenizer.vocab_size,)
+
+
+@pytest.mark.parametrize("tokenizer", BOTH, ids=lambda t: t.name)
 def test_specs_make_the_same_tokenizer(tokenizer):
     again = stroke_tokenizer(json.loads(json.dumps(tokenizer.spec())))
     assert type(again) is type(tokenizer)

@@ -5,8 +5,9 @@ from models import small_model
 from cursivetransformer.model.cpu import use_cpu_kernels
 
 
-def test_training_takes_the_loss_and_the_gradients_of_the_plain_way(monkeypatch):
-    model = small_model(n_layer=2, spell=0.0)
+@pytest.mark.parametrize("positions", ["rotary", "learned"])
+def test_training_takes_the_loss_and_the_gradients_of_the_plain_way(monkeypatch, positions):
+    model = small_model(n_layer=2, spell=0.0, positions=positions, block_size=150)
     idx, context = torch.randint(0, 525, (7, 150)), torch.randint(0, 72, (7, 9)).clamp(min=1)
     context[0, 5:], targets = 0, idx.roll(-1, 1)
     targets[3, 100:] = model.pad

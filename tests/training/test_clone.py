@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from commands import Commands
 from conftest import CURSIVE
 from training_cases import PATIENCE, loss_by_step, losses, short_run, wait_until
 
@@ -49,6 +50,12 @@ def leaning(count, author=""):
 def base(tmp_path_factory):
     "A small model of one hand, as its run's folder."
     return short_run(tmp_path_factory.mktemp("base") / "run", max_steps=4).folder
+
+
+@pytest.fixture
+def cursive(capsys, monkeypatch, tmp_path):
+    "Run `cursive ARGS` in this process, in a folder of its own."
+    return Commands(capsys, monkeypatch, tmp_path)
 
 
 @pytest.fixture
@@ -185,14 +192,7 @@ def test_what_can_be_set_is_in_the_signature():
 def test_words_from_a_file_are_cloned_and_written_by_the_commands(base, bank, tmp_path, cursive):
     assert cursive("data", bank).returncode == 0
     settings = ["--max-steps", "4", "--log-every", "4", "--wandb-mode", "disabled"]
-    done = subprocess.run(
-        [*COMMAND, "clone", bank, "--author", "Lena", "--checkpoint", str(base), "--run-dir", "mine"]
-        + settings,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    done = cursive("clone", bank, "--author", "Lena", "--checkpoint", base, "--run-dir", "mine", *settings)
     assert done.returncode == 0 and "Lena: 34 words to learn from, 6 held out" in done.stdout, done.stderr
     assert "--author 'Lena'" in done.stdout
     again = ["write", "to be", "--checkpoint", "mine", "--no-respell"]

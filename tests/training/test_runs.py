@@ -11,7 +11,7 @@ from wandb_server import KEY
 
 from cursivetransformer.config import ConfigError, CursiveError, preset
 from cursivetransformer.flags import config_parser, parse_config
-from cursivetransformer.training.runs import read_metrics, start_or_resume, write_metrics
+from cursivetransformer.training.runs import plot_metrics, read_metrics, start_or_resume, write_metrics
 from cursivetransformer.training.tracking import read_header
 from cursivetransformer.training.train import train
 
@@ -23,6 +23,14 @@ def test_a_line_of_metrics_that_was_cut_short_is_left_out(tmp_path):
         f.write('{"step": 6, "tra')
     assert read_metrics(tmp_path) == rows and read_metrics(tmp_path, until=3) == rows[:1]
     assert read_metrics(tmp_path / "nowhere") == []
+
+
+def test_the_plot_says_that_the_losses_are_different_quantities():
+    rows = [{"step": 2, "train_loss": 5.0}, {"step": 4, "train_loss": 4.5}, {"step": 4, "test_loss": 4.0}]
+    _, ax = plot_metrics(rows)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["train loss, incl. any spelling loss", "validation loss"]
+    assert [list(line.get_ydata()) for line in ax.get_lines()] == [[5.0, 4.5], [4.0]]
 
 
 def test_runs_are_not_overwritten_and_resume_needs_one(tmp_path):
@@ -53,21 +61,22 @@ ELSEWHERE = """
 from pathlib import Path
 from cursivetransformer import get_all_args, get_checkpoint
 from cursivetransformer.config import CursiveError
-from cursivetransformer.training.runs import bring_run
+from cursivetransformer.training.runs import download_state
 args = get_all_args(use_argparse=False)
 args.load_from_run_id, args.run_dir = "{run}", "third"
 model, optimizer, scheduler, step, best_loss = get_checkpoint(args)
 print(step, best_loss, args.n_layer, len(optimizer.optimizers[0].state) > 0, scheduler.at)
 state = Path("third/state.pt").read_bytes()
 Path("third/state.pt").write_bytes(b"mine")
-print(bring_run(args, 8), bring_run(args, 9), Path("third/state.pt").read_bytes() == b"mine", flush=True)
-print(bring_run(args, 7), Path("third/state.pt").read_bytes() == state, flush=True)
+print(download_state(args, 8), download_state(args, 9), end=" ")
+print(Path("third/state.pt").read_bytes() == b"mine", flush=True)
+print(download_state(args, 7), Path("third/state.pt").read_bytes() == state, flush=True)
 input()
-print(bring_run(args, 7), flush=True)
+print(download_state(args, 7), flush=True)
 args.run_dir = "found"
 args.load_from_run_id = "another"
 try:
-    bring_run(args, 8)
+    download_state(args, 8)
 except CursiveError as e:
     print(e)
 """

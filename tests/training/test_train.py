@@ -23,12 +23,14 @@ from training_cases import (
 from cursivetransformer.config import CursiveError, load_config, preset
 from cursivetransformer.data.banks import load_bank, save_bank
 from cursivetransformer.data.batches import Batches
-from cursivetransformer.data.dataset import Sample, collate, create_datasets, prepare
-from cursivetransformer.ink.points import Augmentation, Word, shear
+from cursivetransformer.data.dataset import StrokeDataset, create_datasets
+from cursivetransformer.ink.points import shear
 from cursivetransformer.model.checkpoint import load_checkpoint, load_model
+from cursivetransformer.model.lora import add_authors, in_hand
 from cursivetransformer.model.transformer import Transformer
 from cursivetransformer.training.runs import read_metrics
-from cursivetransformer.training.train import evaluate_words, fuse, launch, score_samples, train
+from cursivetransformer.training.score import evaluate_words
+from cursivetransformer.training.train import fuse, launch, train
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +139,32 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
         short_run(tmp_path / "wild", **wild, max_steps=40)
 
 
+# Evaluating
+
+
+def test_each_text_is_read_back_in_its_authors_hand(tiny, monkeypatch):
+    from cursivetransformer.training import train as module
+
+    words = load_bank("embedded").words[:24]
+    words = [dataclasses.replace(w, author=a) for w, a in zip(words, ["Hershey", "Leaning"] * 12)]
+    authors = {w.text: w.author for w in words}
+    inks = {w.text: w.points for w in words}
+    assert len(authors) == len(words)
+    model = copy.deepcopy(tiny)
+    add_authors(model, ("Hershey", "Leaning"))
+    drawn = {}  # text: in whose hand
+
+    def draw(model, texts, options, *args, **kwargs):
+        drawn.update({text: options.author for text in texts})
+        return [inks[text] for text in texts]
+
+    monkeypatch.setattr(module, "generate_words", draw)
+    with in_hand(model, "Leaning"):
+        found = module.written_legibility(model, StrokeDataset(words, model.config, 100, False))
+    assert set(drawn.values()) == {"Hershey", "Leaning"} and found.words == module.READ_BACK
+    assert drawn == {text: authors[text] for text in drawn}
+
+
 # Several processes
 
 
@@ -213,42 +241,6 @@ def test_a_model_is_fused_once_for_batches_of_all_shapes(tiny):
         fused(*batch)[1].backward()
     assert len(graphs) == count <= 2  # the CTC loss, between them, is not compiled
     assert len(shapes) > 8 and len({c for _, c in shapes}) > 3  # rows, tokens and characters all differ
-
-
-# Measuring
-
-
-def test_evaluation_counts_every_real_token_once(default):
-    words = load_bank("embedded").words[:40]
-    one, four = (evaluate_words(default, words, num_words) for num_words in (1, 4))
-    assert one.points == four.points and one.tokens == 2 * one.points + 40
-    assert four.tokens == 2 * four.points + 10 + 2 * 30
-    again = evaluate_words(default, words, 1)
-    assert (one.nats, one.tokens) == (again.nats, again.tokens)
-    assert one.per_token == pytest.approx(one.nats / one.tokens) and one.per_point > one.per_token
-    # against the plain way: one sample at a time, no padding anywhere
-    _, d = create_datasets(preset("debug", dataset_name="embedded"))
-    bend = Augmentation(fraction=0.65)
-    nats = 0.0
-    with torch.no_grad():
-        for w in words:
-            (tokens,) = prepare([bend(w)], d.tokenizer, True)
-            x, c, y, _ = collate([Sample(tokens, w.text, 0)], d)
-            nats += torch.nn.functional.cross_entropy(default(x, c)[0][0], y[0], reduction="sum").item()
-    assert one.nats == pytest.approx(nats, rel=1e-4)
-
-
-def test_scores_do_not_depend_on_padding(default):
-    _, d = create_datasets(preset("debug", dataset_name="embedded"))
-    samples = [d.sample(i, k) for i, k in zip(range(12), [1, 2, 3] * 4)]
-    alone, together = (score_samples(default, samples, d, rows=rows).nats for rows in (1, 12))
-    assert alone == pytest.approx(together, rel=1e-4)
-
-
-def test_words_a_model_cannot_take_are_named(default):
-    points = load_bank("embedded").words[0].points
-    with pytest.raises(CursiveError, match="'x{51}'"):
-        evaluate_words(default, [Word("x" * 51, points)])
 
 
 # What is learned

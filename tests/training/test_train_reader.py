@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from commands import Commands
 
 from cursivetransformer.config import ALPHABET, ConfigError, CursiveError
 from cursivetransformer.data.banks import load_bank
@@ -56,14 +57,15 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(tmp_path):
         reader_config(n_layer=2)
 
 
-def test_the_training_command(cursive, tmp_path):
+def test_the_training_command(capsys, monkeypatch, tmp_path):
+    cursive = Commands(capsys, monkeypatch, tmp_path)
     flags = ["--dataset-name", "embedded", "--max-steps", 3, "--batch-size", 8, "--run-dir", "r"]
     done = cursive("train-reader", *flags)
     assert done.returncode == 0 and "r/reader.safetensors" in done.stdout, done.stderr
     names = "config.json metrics.jsonl reader.safetensors state.pt"
     assert {p.name for p in (tmp_path / "r").iterdir()} == set(names.split())
     assert load_reader(tmp_path / "r").width > 0
-    assert cursive("train-reader", "--resume", "--run-dir", "r", "--max-steps", 4).returncode == 0
+    assert cursive("train-reader", "--resume", "--run_dir", "r", "--max_steps", 4).returncode == 0
     for args, says in [
         (["--n-layer", "2"], "n-layer"),
         (["--resume"], "runs/reader"),

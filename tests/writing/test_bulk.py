@@ -14,7 +14,7 @@ from cursivetransformer.data.banks import load_bank
 from cursivetransformer.writing import sample
 from cursivetransformer.writing.bulk import write_bulk
 from cursivetransformer.writing.reader import legibility, read
-from cursivetransformer.writing.sample import decode
+from cursivetransformer.writing.sample import sample_tokens
 
 LINES = ["so it goes", "", "5 € a day", "I am", "x" * 60, "“we”"]
 
@@ -82,9 +82,9 @@ def test_what_is_there_is_passed_over(bulk, tmp_path, monkeypatch):
 
     def counted(model, groups, options):
         decoded.extend(word for group in groups for word in group.words)
-        return decode(model, groups, options)
+        return sample_tokens(model, groups, options)
 
-    monkeypatch.setattr(sample, "decode", counted)
+    monkeypatch.setattr(sample, "sample_tokens", counted)
     assert bulk("a") == whole and sorted(decoded) == ['"we"', "goes", "it", "so"]
 
 

@@ -28,7 +28,7 @@ from cursivetransformer.writing.page import (
     write_lines,
 )
 from cursivetransformer.writing.reader import Reader, save_reader
-from cursivetransformer.writing.sample import decode
+from cursivetransformer.writing.sample import sample_tokens
 
 WORDS = "Sing, O goddess, the anger of Achilles son of Peleus, a I .".split()
 
@@ -141,9 +141,9 @@ def test_lines_come_as_they_are_done_and_are_those_of_the_page(default, monkeypa
 
     def counted(model, groups, options):
         decoded.extend(groups)
-        return decode(model, groups, options)
+        return sample_tokens(model, groups, options)
 
-    monkeypatch.setattr(sample, "decode", counted)
+    monkeypatch.setattr(sample, "sample_tokens", counted)
     lines = write_lines(" ".join(WORDS), default, options)
     first = next(lines)
     assert 0 < sum(len(g.words) for g in decoded) < len(WORDS)

@@ -2,23 +2,19 @@
 
 import itertools
 import json
-import string
 
 import numpy as np
 import pytest
 import torch
-from commands import Commands
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cursivetransformer.config import ALPHABET, ConfigError, CursiveError, WritingOptions, preset
+from cursivetransformer.config import CursiveError, WritingOptions, preset
 from cursivetransformer.data.banks import load_bank, split_words, usable
-from cursivetransformer.ink.points import resample, strokes
-from cursivetransformer.ink.tokens import PolarTokenizer
+from cursivetransformer.ink.points import resample
 from cursivetransformer.model.checkpoint import CheckpointError
 from cursivetransformer.writing.reader import (
     BUNDLED,
-    Reader,
     align_texts,
     collapse,
     compare,
@@ -51,14 +47,6 @@ def held_out(shared):
     for name in "bigbank_3325", "easybank":
         bank += load_bank(str(shared / "data" / f"{name}.json.zip")).words
     return split_words(usable(bank, preset()), preset().seed)[1]
-
-
-@pytest.fixture
-def training():
-    "The module that teaches it."
-    from cursivetransformer.training import train_reader
-
-    return train_reader
 
 
 def ink_of(lines: list) -> np.ndarray:
@@ -124,9 +112,11 @@ def test_scores_prefer_what_is_there(default, reader):
     assert reader.judge([np.zeros((1, 3))], ["a"])[0] == [""]  # nothing drawn
 
 
-def test_human_words_that_nobody_trained_on_are_read(held_out, reader, training):
+def test_human_words_that_nobody_trained_on_are_read(held_out, reader):
+    from cursivetransformer.training.train_reader import as_written
+
     texts = [w.text for w in held_out]
-    for inks in ([w.points for w in held_out], training.as_written(held_out)):
+    for inks in ([w.points for w in held_out], as_written(held_out)):
         found = compare(texts, reader.judge(inks)[0])
         assert found.character_error < 0.015, str(found)
     few = held_out[:20]
@@ -213,83 +203,3 @@ def test_a_damaged_or_foreign_file_is_refused(tmp_path, reader, monkeypatch):
     with pytest.raises(CheckpointError, match="not the file this version was released with"):
         load_reader()
     assert BUNDLED.stat().st_size < 3e6
-
-
-# How it learns: these belong into tests/training/test_train_reader.py, and the last into tests/data
-
-
-def test_words_are_bent_but_stay_words(training):
-    inks = [w.points for w in load_bank("embedded").words[:20]]
-    a, b = (training.distort(inks, np.random.default_rng(seed), PolarTokenizer()) for seed in (0, 0))
-    assert all(np.array_equal(p, q) for p, q in zip(a, b)) and len(a) == 20
-    for ink, bent in zip(inks, a):
-        assert len(strokes(bent)) == len(strokes(ink)) and len(bent) <= len(ink) and np.isfinite(bent).all()
-        assert 0.5 < np.ptp(bent[:, 0]) / np.ptp(ink[:, 0]) < 2
-        assert abs(bent[:, 1].mean() - ink[:, 1].mean()) < 0.15
-
-
-def test_every_word_is_seen_in_each_round(training):
-    words = load_bank("embedded").words
-    lessons = training.Lessons(words, Reader(), training.reader_config(batch_size=16))
-    for start in (0, lessons.round):
-        rows = [lessons.rows(start + i) for i in range(lessons.round)]
-        assert sorted(np.concatenate(rows)) == list(range(len(words)))
-    x, counts, texts = lessons(3)
-    assert len(x) == len(counts) == len(texts) == len(lessons.rows(3)) and torch.equal(lessons(3)[0], x)
-
-
-def test_a_stopped_run_goes_on_as_if_nothing_had_been(training, tmp_path):
-    steps = dict(max_steps=8, print_every=2, log_every=4)
-    config = dict(dataset_name="embedded", batch_size=16, device="cpu", **steps)
-
-    def run(name, **options):
-        changed = {**config, **options, "run_dir": str(tmp_path / name)}
-        return training.train_reader(training.reader_config(**changed))
-
-    def logged(run):
-        return [r["step"] for r in run.metrics if "train_loss" in r]
-
-    whole = run("whole")
-    half = run("cut", max_steps=4, learning_rate=3e-3)
-    assert half.finished and logged(half) == [2, 4]
-    with pytest.raises(CursiveError, match="already holds a run"):
-        run("cut")
-    with pytest.raises(ConfigError, match="batch_size=16"):
-        run("cut", batch_size=8, resume=True)
-    with pytest.raises(CursiveError, match="no run to resume"):
-        run("none", resume=True)
-    rest = run("cut", resume=True)
-    assert logged(rest) == [2, 4, 6, 8] and "character_error" in rest.metrics[-1]
-    assert load_reader(tmp_path / "whole").alphabet == ALPHABET.replace(" ", "")
-    assert whole.metrics[-1]["step"] == 8
-    with pytest.raises(ConfigError, match="no setting 'n_layer'"):
-        training.reader_config(n_layer=2)
-
-
-def test_the_training_command(capsys, monkeypatch, tmp_path):
-    command = Commands(capsys, monkeypatch, tmp_path)
-    few = "--dataset_name", "embedded", "--max_steps", 3, "--batch_size", 8
-    done = command("train-reader", *few, "--run_dir", "r")
-    assert done.returncode == 0 and "r/reader.safetensors" in done.stdout, done.stderr
-    made = {p.name for p in (tmp_path / "r").iterdir()}
-    assert made == {"config.json", "metrics.jsonl", "reader.safetensors", "state.pt"}
-    assert load_reader(tmp_path / "r").width > 0
-    assert command("train-reader", "--resume", "--run_dir", "r", "--max_steps", 4).returncode == 0
-    for args, says in [
-        (["--n_layer", "2"], "n_layer"),
-        (["--resume"], "runs/reader"),
-        (["--batch_size", "0"], "batch_size"),
-    ]:
-        wrong = command("train-reader", *args)
-        assert wrong.returncode == 2 and says in wrong.stderr.replace("-", "_")
-
-
-def test_sentences_hold_everything_and_are_always_the_same():
-    from cursivetransformer.data.wordbank import sentences
-
-    texts = sentences(200)
-    assert texts[:7] == sentences(7) and texts[0] != sentences(1, seed=1)[0]
-    assert set("".join(texts)) <= set(ALPHABET)
-    assert all(t[0].isupper() and t[-1] in ".?!" for t in texts)
-    for characters in string.digits, string.ascii_uppercase, "\"(,'":
-        assert sum(bool(set(text) & set(characters)) for text in texts) > 60

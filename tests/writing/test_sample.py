@@ -25,12 +25,12 @@ from cursivetransformer.writing import sample
 from cursivetransformer.writing.page import write
 from cursivetransformer.writing.sample import (
     Grammar,
-    Prompt,
+    GroupBuilder,
     WrittenWord,
-    bound,
     choose_tokens,
-    decode,
     fill_holes,
+    max_tokens,
+    sample_tokens,
 )
 from cursivetransformer.writing.spelling import generate_words
 
@@ -57,7 +57,7 @@ def test_even_an_untrained_model_ends_every_word(options):
         inks = generate_words(model, ["ab", "c", "def"], wild)
     k = stroke_tokenizer(model.config.tokenizer).tokens_per_point
     for word, points in zip(["ab", "c", "def"], inks):
-        assert 1 <= len(points) <= bound(word, k) // k + 1
+        assert 1 <= len(points) <= max_tokens(word, k) // k + 1
 
 
 def test_a_word_that_finds_no_end_is_written_again_and_named(monkeypatch, default):
@@ -68,7 +68,7 @@ def test_a_word_that_finds_no_end_is_written_again_and_named(monkeypatch, defaul
         tokens = np.array([411, 5, 411, 160])
         return [[WrittenWord(tokens, w != "endless", -1.0) for w in g.words] for g in groups]
 
-    monkeypatch.setattr(sample, "decode", never_ends)
+    monkeypatch.setattr(sample, "sample_tokens", never_ends)
     with pytest.warns(UserWarning, match="'endless' .word 1."):
         inks = generate_words(default, ["one", "endless", "two"])
     assert len(inks) == 3 and [len(keys) for _, keys in tries] == [3, 1, 1, 1]
@@ -84,7 +84,7 @@ def test_words_behind_one_that_is_cut_off_are_written_by_themselves(monkeypatch,
         word = WrittenWord(np.array([411, 5, 411, 160, 411, 160]), True, -1.0)
         return [[word] if len(g.words) == 1 else [word, word._replace(ended=False)] for g in groups]
 
-    monkeypatch.setattr(sample, "decode", stops_at_the_second)
+    monkeypatch.setattr(sample, "sample_tokens", stops_at_the_second)
     done = []
     together = WritingOptions(n_at_a_time=4)
     inks = generate_words(default, ["a", "b", "c", "d"], together, progress=done.append)
@@ -184,12 +184,12 @@ def plain_decode(model, words, options):
 )
 def test_cached_batched_writing_equals_the_plain_way(default, words, how):
     options = WritingOptions(**how)
-    prompt = Prompt(default, options)
-    group = prompt.group(words, (options.seed, 0, 0, 1))
-    others = [prompt.group([w], (9, i)) for i, w in enumerate(["other", "by", "."])]
+    builder = GroupBuilder(default, options)
+    group = builder.group(words, (options.seed, 0, 0, 1))
+    others = [builder.group([w], (9, i)) for i, w in enumerate(["other", "by", "."])]
     plain = plain_decode(default, words, options)
     for batch in [others[0], group, *others[1:]], [group]:
-        written = decode(default, batch, options)[batch.index(group)]
+        written = sample_tokens(default, batch, options)[batch.index(group)]
         assert [word.tokens.tolist() for word in written if word.ended] == plain
 
 
@@ -202,10 +202,10 @@ def test_the_grammar_allows_what_words_are_made_of(tokenizer):
     train, _ = create_datasets(config)
     grammar = Grammar(train.tokenizer, 3)
     for i in range(20):
-        state = grammar.start[2]
+        state = grammar.start(2)
         for token in [*train.sample(i)[0].tolist(), train.END_TOKEN]:
             assert grammar.mask[state, token] == 0 and state != grammar.done
-            state = grammar.after[state, token]
+            state = grammar.next_state[state, token]
         assert state == grammar.done
 
 

@@ -96,7 +96,7 @@ class Scripted:
 @dataclasses.dataclass
 class Drawing:
     ink: tuple  # what it reads as, and the reader's score
-    likelihood: float
+    mean_log_prob: float
     ended: bool = True
 
 
@@ -118,7 +118,7 @@ def test_among_drawings_that_read_right_the_likeliest_is_kept():
 
     best = spelling.choose(["a", "b", "c", "€"], first, draw)
     # The likeliest of the right ones, the best read of the wrong ones.
-    assert best[0] is new[0][0] and best[1] is new[1][1] and best[2].likelihood == -7.0
+    assert best[0] is new[0][0] and best[1] is new[1][1] and best[2].mean_log_prob == -7.0
     assert spelling.misread == [(1, "b", "")] and spelling.unread == [(3, "€")]
     assert (spelling.words, spelling.wrong, spelling.drawn) == (3, 2, 6)
 
