@@ -11,6 +11,9 @@ import pytest
 import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Tests run beside each other, one a core: threads of their own would only get in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 # What a shell starts in the background ignores Ctrl-C, what nohup starts ignores a closed connection, and so
 # would all processes that the tests start and stop.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -39,6 +39,7 @@ from cursivetransformer.config import (
     field_of,
     field_types,
     preset,
+    takes,
 )
 from ..flags import hyphened, parse_value
 
@@ -73,6 +74,7 @@ def value_of(
 class ConfigForm:
     "A preset, and what differs from it."
 
+    @takes(Config)
     def __init__(
         self,
         name: str = "default",  # of a preset
@@ -132,6 +134,7 @@ class ConfigForm:
         return shlex.join(["cursive", "train", *flags])
 
 
+# %% ../../nbs/apps/02_form.ipynb #9cdf90d4
 def literal(value) -> str:
     "A value as Python has it; texts in double quotes."
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
@@ -299,6 +302,7 @@ class FormView:
         self.code.disabled = bool(complaints)
 
 
+# %% ../../nbs/apps/02_form.ipynb #0bfedc50
 def form_view(form: ConfigForm):
     "The form as a widget. What is filled in goes to `form` at once, from which `form.config()` gets it."
     return FormView(form).widget

@@ -123,6 +123,7 @@ class Live:
             self.handle.update(bundle, raw=True)
 
 
+# %% ../../nbs/apps/03_live.ipynb #4ed579c6
 def picture_tag(figure) -> str:  # HTML
     "A matplotlib figure as an image."
     picture = io.BytesIO()

@@ -88,7 +88,6 @@ def save_model(
     path: str | os.PathLike,  # ends in .safetensors
     step: int = 0,
     loss: float | None = None,  # held-out nats a token
-    **notes: str,  # anything else worth keeping in the header
 ) -> Path:
     "Write weights, config and tokenizers as one file, atomically."
     from safetensors.torch import save
@@ -103,7 +102,6 @@ def save_model(
         "loss": json.dumps(loss),
         "tokenizer": json.dumps(stroke_tokenizer(c.tokenizer).spec()),
         "characters": json.dumps(CharTokenizer(c.alphabet, c.context_block_size).spec()),
-        **notes,
     }
     return write_atomic(path, save(weights, {**header, "sha256": digest(weights, header)}))
 
@@ -193,6 +191,7 @@ def told_by_run(known: dict) -> dict:
     return told
 
 
+# %% ../../nbs/model/06_checkpoint.ipynb #b12c52ea
 def original_config(
     weights: dict,
     n_head: int,  # attention heads, if `known` does not say
@@ -290,6 +289,7 @@ def find_file(path: str | os.PathLike) -> Path:
     return path
 
 
+# %% ../../nbs/model/06_checkpoint.ipynb #634d83eb
 def open_checkpoint(
     path: str | os.PathLike | None = None,  # as for `load_checkpoint`
     device: str = "auto",

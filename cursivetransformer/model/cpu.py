@@ -62,11 +62,13 @@ class BlockedCausalAttention(torch.autograd.Function):
         return grads
 
 
+# %% ../../nbs/model/03_cpu.ipynb #019ef30a
 def backward_of_heads(q, k, v, dy, mean, dq, dk, dv):  # (heads, T, dim) each; mean (heads, T, 1); q is scaled
     "Add to dq, dk and dv what dy passes back, a block of queries at a time."
     later = q.new_full((QUERY_BLOCK, QUERY_BLOCK), -math.inf).triu(1)
     for start in range(0, q.shape[1], QUERY_BLOCK):
-        here, upto = slice(start, start + QUERY_BLOCK), slice(start + QUERY_BLOCK)
+        here = slice(start, start + QUERY_BLOCK)
+        upto = slice(start + QUERY_BLOCK)
         scores = q[:, here] @ k[:, upto].mT
         n = scores.shape[1]
         scores[..., start:] += later[:n, :n]

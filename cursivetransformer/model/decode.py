@@ -253,7 +253,9 @@ def one_step(encoding: PenPosition, idx: torch.Tensor, pen: Pen):  # as `PenPosi
 def self_attention(block: Block, x: torch.Tensor, layer: LayerCache, start: int, rotation) -> torch.Tensor:
     "What self-attention adds to x (B*T, n_embd), the tokens from `start` on."
     kv, f = layer.keys_values, layer.functions
-    B, H, dim = len(kv), block.attn.n_head, kv.shape[-1]
+    B = len(kv)
+    H = block.attn.n_head
+    dim = kv.shape[-1]
     T = len(x) // B
     qkv = f["attn.c_attn"](f["ln_1"](x)).view(B, T, 3 * H, dim).transpose(1, 2)
     if rotation is not None:
@@ -288,7 +290,8 @@ def coverage_scores(layer: LayerCache, lower: torch.Tensor):  # (B, T, S); (B, T
 def cross_attention(block: Block, x: torch.Tensor, layer: LayerCache, lower: torch.Tensor | None):
     "x (B*T, n_embd) with what cross-attention adds to it; the weights (B, T, heads*S)."
     attention, tables = block.cross_attn, layer.cross
-    B, H = len(tables.bias), attention.n_head
+    B = len(tables.bias)
+    H = attention.n_head
     rows = x.view(B, len(x) // B, -1)
     scores = torch.baddbmm(tables.bias, layer.functions["ln_2"](x).view(rows.shape), tables.scores)
     if layer.coverage is not None:

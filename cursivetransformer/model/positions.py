@@ -73,6 +73,7 @@ class Pen(NamedTuple):
     last_tokens: torch.Tensor  # (B, tokens of a point but one)
 
 
+# %% ../../nbs/model/00_positions.ipynb #822f48e1
 class PenPosition(nn.Module):
     "Position encoding of the pen: where it is after each token, as sines and cosines of several wavelengths."
 

@@ -141,9 +141,12 @@ class Block(nn.Module):
 
     def __init__(self, config: Config, layer: int = 0):
         super().__init__()
-        self.ln_1, self.attn = nn.LayerNorm(config.n_embd), CausalSelfAttention(config)
-        self.ln_2, self.cross_attn = nn.LayerNorm(config.n_embd), CrossAttention(config, layer)
-        self.ln_3, self.mlp = nn.LayerNorm(config.n_embd), MLP(config)
+        self.ln_1 = nn.LayerNorm(config.n_embd)
+        self.attn = CausalSelfAttention(config)
+        self.ln_2 = nn.LayerNorm(config.n_embd)
+        self.cross_attn = CrossAttention(config, layer)
+        self.ln_3 = nn.LayerNorm(config.n_embd)
+        self.mlp = MLP(config)
 
     def forward(self, x, characters, mask, rotation, lower) -> tuple:  # x, cross-attention's weights
         x = x + self.attn(self.ln_1(x), rotation)
@@ -222,12 +225,11 @@ class Transformer(nn.Module):
                 nn.init.normal_(module.weight, std=EMBEDDING_STD)
         if len(config.authors) > 1:
             zeros = torch.zeros(len(config.authors), config.n_embd)
-            self.transformer["wae"] = nn.Embedding(*zeros.shape, _weight=zeros)
+            self.transformer["wae"] = nn.Embedding.from_pretrained(zeros, freeze=False)
         self.added = nn.ParameterList()  # (n_embd,) the vectors of `config.added_authors`
         self.author = 0  # who writes if `forward` is not told: a place in `authors`
         self.call_hooks = ()  # functions of (context, idx, cache), called first; `forward` has no cache
-        # `model.cpu` and `training.train` put others in their place that compute the same
-        self.next_token_loss = next_token_loss
+        self.next_token_loss = next_token_loss  # `cpu` and `train` put others here that compute the same
         self.spelling_loss = spelling_loss
 
     @property

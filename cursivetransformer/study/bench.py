@@ -263,7 +263,8 @@ def our_step(config: Config, training: StrokeDataset, steps: int = 8) -> OurStep
     """A training step in ours, batches included: the mean over `steps` of a pool, after two; the best of
     three times."""
     state = new_state(config)
-    model, optimizer = use_cpu_kernels(state.model), state.optimizer
+    model = use_cpu_kernels(state.model)
+    optimizer = state.optimizer
     device = model.lm_head.weight.device
     batches = Batches(training, device)
     network = fuse(model, batches(0)) if device.type == "cuda" and config.compile else model

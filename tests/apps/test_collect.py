@@ -112,7 +112,8 @@ class Screen:
 
     def add(self, x=0.3):
         "Write the prompt, somehow, and add it."
-        text, had = self.prompt(), self.text("#size")
+        text = self.prompt()
+        had = self.text("#size")
         self.draw(*drawn(text, x))
         self.click("Add")
         self.page.locator("#size", has_text=re.compile(f"^(?!{re.escape(had)}$)")).wait_for()
@@ -557,7 +558,9 @@ def test_several_words_on_one_line_become_a_word_each(screen, tmp_path):
     screen.own_text("it’s  so — low", many=3)
     assert screen.prompt() == "it's so —" and "do not know —" in screen.text("#place")
     screen.own_text("it so low", many=3)
-    first, second, third = drawn("it", 0.3), drawn("so", 0.8), drawn("low", 1.3)
+    first = drawn("it", 0.3)
+    second = drawn("so", 0.8)
+    third = drawn("low", 1.3)
     screen.draw(*first, *second)
     screen.click("Add")
     screen.said("no gaps show where they part")

@@ -19,7 +19,8 @@ FIELDS = [f for fields in form_fields().values() for f in fields]
 
 def values_of(f):
     "Values that a field takes."
-    types, m = field_types(f), f.metadata
+    types = field_types(f)
+    m = f.metadata
     if m["choices"]:
         return st.sampled_from(m["choices"])
     if bool in types:

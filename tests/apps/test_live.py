@@ -139,7 +139,8 @@ def test_pictures_are_named(tmp_path):
 
 
 def test_in_a_real_kernel_there_is_one_output(tmp_path):
-    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
     settings = json.loads(json.dumps(dataclasses.asdict(config(tmp_path))))
     code = f"""
 from cursivetransformer.config import from_dict

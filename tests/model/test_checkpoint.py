@@ -116,7 +116,8 @@ def test_models_of_the_first_version_load(tmp_path):
     }
     header = {**header, "version": "1", "config": json.dumps(config)}
     save_file(weights, tmp_path / "old.safetensors", {**header, "sha256": digest(weights, header)})
-    idx, context = torch.randint(0, 522, (2, 20)), torch.randint(1, 72, (2, 5))
+    idx = torch.randint(0, 522, (2, 20))
+    context = torch.randint(1, 72, (2, 5))
     with torch.no_grad():
         assert torch.equal(
             load_checkpoint(tmp_path / "old.safetensors", "cpu")(idx, context)[0], model(idx, context)[0]

@@ -13,7 +13,8 @@ from cursivetransformer.model.coverage import (
 
 def test_coverage_is_the_sum_of_what_the_layer_below_looked_at():
     "Against loops over layers, heads, tokens and characters."
-    model, looked = small_model(n_layer=3), []
+    model = small_model(n_layer=3)
+    looked = []
 
     def watch(weights, mask):
         looked.append(weights)
@@ -27,7 +28,8 @@ def test_coverage_is_the_sum_of_what_the_layer_below_looked_at():
             coverage = model.transformer.h[layer].cross_attn.coverage
             lower, own = looked[layer - 1], looked[layer]
             seen = coverage.seen(lower)
-            scores, progress = coverage.scores(seen), coverage.progress(own, seen)
+            scores = coverage.scores(seen)
+            progress = coverage.progress(own, seen)
             for b in range(2):
                 sums = torch.zeros(8)  # seven characters and the end mark
                 for t in range(9):

@@ -8,8 +8,10 @@ from cursivetransformer.model.cpu import use_cpu_kernels
 @pytest.mark.parametrize("positions", ["rotary", "learned"])
 def test_training_takes_the_loss_and_the_gradients_of_the_plain_way(monkeypatch, positions):
     model = small_model(n_layer=2, spell=0.0, positions=positions, block_size=150)
-    idx, context = torch.randint(0, 525, (7, 150)), torch.randint(0, 72, (7, 9)).clamp(min=1)
-    context[0, 5:], targets = 0, idx.roll(-1, 1)
+    idx = torch.randint(0, 525, (7, 150))
+    context = torch.randint(0, 72, (7, 9)).clamp(min=1)
+    context[0, 5:] = 0
+    targets = idx.roll(-1, 1)
     targets[3, 100:] = model.pad
     logits, evaluated = model(idx, context, targets)
 

@@ -22,7 +22,8 @@ from cursivetransformer.model.lora import in_hand
 @pytest.mark.parametrize("prefill", [1, 7])
 def test_cached_decoding_equals_the_full_forward(options, prefill):
     model = small_model(**options)
-    idx, context = torch.randint(0, model.config.vocab_size, (3, 60)), torch.randint(1, 72, (3, 20))
+    idx = torch.randint(0, model.config.vocab_size, (3, 60))
+    context = torch.randint(1, 72, (3, 20))
     context[1, 9:] = 0
     with torch.no_grad():
         plain, _ = model(idx, context)
@@ -38,7 +39,8 @@ def test_cached_decoding_equals_the_full_forward(options, prefill):
 @pytest.mark.parametrize("keep", [[0, 3], [3, 1], [2, 3, 1], [0, 1, 2, 3]], ids=str)
 def test_rows_of_a_cache_can_be_dropped(keep):
     model = small_model()
-    idx, context = torch.randint(0, 525, (4, 10)), torch.randint(1, 72, (4, 8))
+    idx = torch.randint(0, 525, (4, 10))
+    context = torch.randint(1, 72, (4, 8))
     with torch.no_grad():
         plain, _ = model(idx, context)
         cache = KVCache(model, context, 10)
@@ -54,13 +56,12 @@ def test_rows_of_a_cache_can_be_dropped(keep):
 def test_hands_differ_alike_in_both_ways_of_computing():
     model = small_model(authors=("Ann", "Bo", "Cy"))
     torch.nn.init.normal_(model.transformer["wae"].weight)
-    idx, context, author = (
-        torch.randint(0, 525, (3, 20)),
-        torch.randint(1, 72, (3, 8)),
-        torch.tensor([2, 0, 1]),
-    )
+    idx = torch.randint(0, 525, (3, 20))
+    context = torch.randint(1, 72, (3, 8))
+    author = torch.tensor([2, 0, 1])
     with torch.no_grad():
-        plain, first = model(idx, context, author=author)[0], model(idx, context)[0]
+        plain = model(idx, context, author=author)[0]
+        first = model(idx, context)[0]
         for name, row in ("Cy", 0), ("Bo", 2):
             with in_hand(model, name):
                 cache = KVCache(model, context, 20)
@@ -76,7 +77,8 @@ def test_hands_differ_alike_in_both_ways_of_computing():
 
 def test_watched_attention_is_the_same_and_can_be_changed():
     model = small_model()
-    idx, context = torch.randint(0, 525, (2, 12)), torch.randint(1, 72, (2, 8))
+    idx = torch.randint(0, 525, (2, 12))
+    context = torch.randint(1, 72, (2, 8))
 
     def halved(weights, mask):
         return weights / 2

@@ -10,11 +10,9 @@ from cursivetransformer.model.lora import add_authors, add_hand, build_model, in
 
 def test_a_hand_that_is_added_changes_nothing_for_the_others():
     for options in {}, dict(authors=("Ann", "Bo")):
-        model, idx, context = (
-            small_model(**options),
-            torch.randint(0, 525, (2, 20)),
-            torch.randint(1, 72, (2, 8)),
-        )
+        model = small_model(**options)
+        idx = torch.randint(0, 525, (2, 20))
+        context = torch.randint(1, 72, (2, 8))
         if not options:
             add_authors(model, ("Ann",))
         with torch.no_grad():
@@ -54,7 +52,9 @@ def test_a_hand_that_is_added_changes_nothing_for_the_others():
 
 
 def test_new_authors_leave_the_old_hands_as_they_were():
-    model, idx, context = small_model(), torch.randint(0, 525, (2, 20)), torch.randint(1, 72, (2, 8))
+    model = small_model()
+    idx = torch.randint(0, 525, (2, 20))
+    context = torch.randint(1, 72, (2, 8))
     with torch.no_grad():
         before = model(idx, context)[0]
         add_authors(model, ("Ann",))

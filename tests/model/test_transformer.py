@@ -11,7 +11,8 @@ from cursivetransformer.model.transformer import Transformer
 def test_logits_and_loss_are_those_of_the_original(shared):
     model, checkpoint = load_original(shared / "fixtures/upstream_checkpoint.pt")
     z = np.load(shared / "fixtures/upstream_logits.npz")
-    idx, context = torch.from_numpy(z["idx"]), torch.from_numpy(z["context"])
+    idx = torch.from_numpy(z["idx"])
+    context = torch.from_numpy(z["context"])
     with torch.no_grad():
         logits, loss = model(idx, context, idx)
     np.testing.assert_allclose(logits.numpy(), z["logits"], atol=1e-4)
@@ -20,7 +21,8 @@ def test_logits_and_loss_are_those_of_the_original(shared):
 
 def test_a_step_in_bfloat16_is_nearly_the_same():  # as GPUs train
     model = small_model(n_layer=2).train()
-    idx, context = torch.randint(0, 522, (3, 60)), torch.randint(1, 72, (3, 9))
+    idx = torch.randint(0, 522, (3, 60))
+    context = torch.randint(1, 72, (3, 9))
 
     def step(half):
         model.zero_grad()
@@ -29,14 +31,16 @@ def test_a_step_in_bfloat16_is_nearly_the_same():  # as GPUs train
         loss.backward()
         return loss.item(), torch.cat([p.grad.flatten() for p in model.parameters()])
 
-    (whole, gradient), (half, rough) = step(False), step(True)
+    (whole, gradient) = step(False)
+    (half, rough) = step(True)
     assert half != whole and half == pytest.approx(whole, rel=0.01)
     assert torch.nn.functional.cosine_similarity(gradient, rough, dim=0) > 0.999
 
 
 def test_the_future_and_the_padding_are_not_seen():
     model = small_model()
-    idx, context = torch.randint(0, 522, (2, 30)), torch.randint(1, 72, (2, 9))
+    idx = torch.randint(0, 522, (2, 30))
+    context = torch.randint(1, 72, (2, 9))
     logits, loss = model(idx, context, idx)
     changed = idx.clone()
     changed[:, 20:] = 3
@@ -53,7 +57,8 @@ def test_the_future_and_the_padding_are_not_seen():
 
 def test_padding_never_counts_in_the_loss():
     model = small_model()
-    idx, context = torch.randint(0, 522, (2, 30)), torch.randint(1, 72, (2, 9))
+    idx = torch.randint(0, 522, (2, 30))
+    context = torch.randint(1, 72, (2, 9))
     targets = idx.roll(-1, 1)
     short = model(idx[:, :20], context, targets[:, :20])[1]
     targets[:, 20:] = model.pad
@@ -61,7 +66,8 @@ def test_padding_never_counts_in_the_loss():
 
 
 def test_rotary_models_read_further_than_they_were_built_for_and_learned_ones_say_so():
-    idx, context = torch.randint(0, 522, (1, 200)), torch.randint(1, 72, (1, 9))
+    idx = torch.randint(0, 522, (1, 200))
+    context = torch.randint(1, 72, (1, 9))
     assert small_model()(idx, context)[0].shape == (1, 200, 525)
     with pytest.raises(ConfigError, match="128 tokens, and got 200"):
         small_model(positions="learned")(idx, context)
@@ -96,17 +102,20 @@ def test_impossible_sizes_are_explained(options, says):
 
 
 def test_training_also_asks_which_letters_have_been_written():
-    idx, context = torch.randint(0, 522, (2, 60)), torch.randint(1, 72, (2, 9))
+    idx = torch.randint(0, 522, (2, 60))
+    context = torch.randint(1, 72, (2, 9))
     targets = idx.roll(-1, 1)
     with torch.no_grad():
         model = small_model(spell=0.5)
-        plain, both = model(idx, context, targets)[1], model.train()(idx, context, targets)[1]
+        plain = model(idx, context, targets)[1]
+        both = model.train()(idx, context, targets)[1]
         assert both > plain
         silent = small_model(spell=0.0)
         evaluated = silent(idx, context, targets)[1]
         torch.testing.assert_close(silent.train()(idx, context, targets)[1], evaluated)
         # a stream from which the letters can be read in order costs next to nothing; in another order it does
-        width, letters = model.config.n_embd, torch.tensor([[3, 1, 4]])
+        width = model.config.n_embd
+        letters = torch.tensor([[3, 1, 4]])
         model.transformer["letters"].weight.zero_()
         model.transformer["letters"].bias.zero_()
         for letter in range(5):
@@ -122,7 +131,8 @@ def test_training_also_asks_which_letters_have_been_written():
 
 
 def test_attention_may_look_at_the_first_padding_character_and_at_no_other():
-    model, masks = small_model(), []
+    model = small_model()
+    masks = []
 
     def watch(weights, mask):
         masks.append(weights)
@@ -139,16 +149,19 @@ def test_attention_may_look_at_the_first_padding_character_and_at_no_other():
 
 
 def test_the_caller_of_a_model_can_be_watched():
-    model, calls = small_model(), []
+    model = small_model()
+    calls = []
     model.call_hooks = (lambda context, idx, cache: calls.append((context, idx, cache)),)
-    idx, context = torch.randint(0, 522, (1, 4)), torch.randint(1, 72, (1, 3))
+    idx = torch.randint(0, 522, (1, 4))
+    context = torch.randint(1, 72, (1, 3))
     model(idx, context)
     assert len(calls) == 1 and calls[0][0] is context and calls[0][1] is idx and calls[0][2] is None
 
 
 def test_attention_that_is_watched_is_what_the_fused_operation_computes():
     model = small_model()
-    idx, context = torch.randint(0, 522, (2, 30)), torch.randint(1, 72, (2, 9))
+    idx = torch.randint(0, 522, (2, 30))
+    context = torch.randint(1, 72, (2, 9))
     with torch.no_grad():
         fused = model(idx, context)[0]
         for block in model.transformer.h:
