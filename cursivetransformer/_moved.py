@@ -103,6 +103,7 @@ RENAMED = {
     "train.read_back": "training.train.written_legibility",
     "train.take_up": "training.runs.download_wandb_run",
     "train.train_in": "training.train.train_loop",
+    "widgets.PAD": "apps.view.WORD_MARGIN",
     "widgets.Candidate": "apps.desk.WordCandidate",
     "widgets.NO_STYLE": "apps.panel.NOTHING",
     "widgets.drawing": "apps.view.describe_page",
@@ -123,7 +124,7 @@ GONE = {
     "model.ManyHands": "functions of model.lora do its work, on any Transformer",
     "model.advance_block": "model.decode.advance goes through all blocks",
     "model.attend": "model.transformer has attention in its plain form, model.cpu in its fast one",
-    "model.watched": "model.transformer.attention_weights asks the watchers",
+    "model.watched": "model.transformer.attention_weights asks the hooks",
     "sample.BOUND_PER_CHARACTER": "writing.sample.MAX_POINTS_PER_CHARACTER counts points, not tokens",
     "sample.BOUND_PER_WORD": "writing.sample.MAX_POINTS_PER_WORD counts points, not tokens",
     "sample.make_group": "writing.sample.GroupBuilder makes groups",
@@ -142,7 +143,7 @@ def place_of(old: str, name: str):
         return import_module(f"{PACKAGE}.{module}"), today
     for place in {**MODULES, **STAYED}[old].split():
         module = import_module(f"{PACKAGE}.{place}")
-        if name in vars(module):
+        if name in module.__all__:  # not what it imports itself
             return module, name
     return None
 

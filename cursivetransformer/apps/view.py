@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = [
-    "PAD",
+    "WORD_MARGIN",
     "PAPER",
     "MARK",
     "OnMark",
@@ -42,7 +42,7 @@ from ..ink.curves import INK, MM, box_of, on_page, path_data, pen_attributes
 from ..writing.page import layout
 
 # %% ../../nbs/apps/05_view.ipynb #d4f10143
-PAD = np.array([0.05, 0.04])  # canvas heights around a word's ink that belong to it
+WORD_MARGIN = np.array([0.05, 0.04])  # canvas heights around a word's ink that belong to it
 
 
 def box_in_mm(low: np.ndarray, high: np.ndarray) -> list:  # x, y, width, height
@@ -58,7 +58,7 @@ def describe_page(
     shapes = []
     for word in words:
         low, high = box_of([word], 0.0)
-        box = box_in_mm(low - PAD, high + PAD)
+        box = box_in_mm(low - WORD_MARGIN, high + WORD_MARGIN)
         shapes.append(dict(text=word.text, path=path_data(on_page(word)), box=box))
     return dict(box=box_in_mm(*box_of(words, margin)) if words else None, words=shapes)
 
@@ -126,12 +126,12 @@ class PageView(typing.Protocol):
 
     def show(
         self,
-        sheet: Sheet,  # its marks, and what its words say
+        sheet: Sheet,  # its marks, and what the words that read wrong say
         page: dict,  # what `describe_page` says
         offers: list,  # what `describe_offers` says
     ):
         """Bring the view up to date. New marks are handed to `on_mark` here too, as if somebody had clicked:
-        whoever calls `show` must not listen meanwhile."""
+        whoever calls `show` ignores that meanwhile, as the panel does by its flag `updating_widgets`."""
 
 
 # %% ../../nbs/apps/05_view.ipynb #7ab4e165

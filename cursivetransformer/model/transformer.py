@@ -109,12 +109,12 @@ class CrossAttention(nn.Module):
         x: torch.Tensor,  # (B, T, n_embd)
         characters: torch.Tensor,  # (B, S, n_embd)
         mask: torch.Tensor | None,  # (B, 1, 1, S) true where a character may be looked at; None for all
-        lower: torch.Tensor | None,  # (B, heads, T, S) the weights of the layer below
+        weights_below: torch.Tensor | None,  # (B, heads, T, S) the weights of the layer below
     ) -> tuple:  # (B, T, n_embd); (B, heads, T, S) the weights, for the layer above
         B, T, C = x.shape
         q = self.c_attn_q(x).view(B, T, self.n_head, -1).transpose(1, 2)
         k, v = self.keys_values(characters)
-        seen = None if self.coverage is None else self.coverage.seen(lower)
+        seen = None if self.coverage is None else self.coverage.seen(weights_below)
         bias = None if self.coverage is None else self.coverage.scores(seen)
         weights = attention_weights(q, k, mask, bias, self.weight_hooks)
         y = self.c_proj((weights @ v).transpose(1, 2).reshape(B, T, C))
@@ -148,16 +148,16 @@ class Block(nn.Module):
         self.ln_3 = nn.LayerNorm(config.n_embd)
         self.mlp = MLP(config)
 
-    def forward(self, x, characters, mask, rotation, lower) -> tuple:  # x, cross-attention's weights
+    def forward(self, x, characters, mask, rotation, weights_below) -> tuple:  # x, cross-attention's weights
         x = x + self.attn(self.ln_1(x), rotation)
-        change, weights = self.cross_attn(self.ln_2(x), characters, mask, lower)
+        change, weights = self.cross_attn(self.ln_2(x), characters, mask, weights_below)
         x = x + change
         return x + self.mlp(self.ln_3(x)), weights
 
 
 # %% ../../nbs/model/02_transformer.ipynb #5be1d022
 class CTCHead(nn.Linear):
-    "Reads off the residual stream which letters have been written so far. Only training asks."
+    "Reads off the residual stream which letters have been written. Only training asks; `spell` weighs it."
 
     def loss(
         self,
@@ -187,7 +187,7 @@ EMBEDDING_STD = 0.3  # at equal steps, 0.3 instead of 1 took the loss from 2.74 
 
 
 def parts_of(config: Config) -> dict:  # name: module
-    "What a model is made of, under the original's names. Raises `ConfigError` for impossible sizes."
+    "A model's parts but head and authors, by the original's names. Raises `ConfigError` for wrong sizes."
     c = config
     sizes = ("vocab_size", "block_size", "context_vocab_size", "context_block_size")
     missing = [name for name in sizes if getattr(c, name) is None]
@@ -210,7 +210,7 @@ def parts_of(config: Config) -> dict:  # name: module
 
 # %% ../../nbs/model/02_transformer.ipynb #902db04c
 class Transformer(nn.Module):
-    "Stroke tokens and characters to logits over the next stroke token. Needs a config whose sizes are set."
+    "Stroke tokens and characters to the next stroke token. `decode.advance` is the same, token by token."
 
     def __init__(self, config: Config):
         super().__init__()
@@ -223,7 +223,7 @@ class Transformer(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=EMBEDDING_STD)
-        if len(config.authors) > 1:
+        if len(config.authors) > 1:  # behind that loop, since these begin at 0
             zeros = torch.zeros(len(config.authors), config.n_embd)
             self.transformer["wae"] = nn.Embedding.from_pretrained(zeros, freeze=False)
         self.added = nn.ParameterList()  # (n_embd,) the vectors of `config.added_authors`
@@ -300,7 +300,7 @@ def embed_context(model: Transformer, context: torch.Tensor) -> torch.Tensor:  #
 
 
 def with_end_mark(context: torch.Tensor, config: Config) -> torch.Tensor:  # (B, S + 1), or (B, S)
-    "Characters (B, S) with one padding character more, the end mark, unless the text is as long as can be."
+    "Characters (B, S) and an end mark, unless the text is as long as can be: a PAD that may be looked at."
     room = config.end_mark and context.shape[1] < config.context_block_size
     return F.pad(context, (0, 1), value=CharTokenizer.PAD) if room else context
 

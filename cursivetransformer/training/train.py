@@ -168,7 +168,7 @@ def out_of_patience(metrics: list, config: Config) -> bool:
     "Whether the last `patience` evaluations brought no better validation loss."
     if not config.patience:
         return False
-    losses = [row["test_loss"] for row in metrics if "test_loss" in row]
+    losses = [row["test_loss"] for row in metrics if "test_loss" in row]  # of validation data
     return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= config.patience
 
 
@@ -381,7 +381,7 @@ def save_pictures(logger: TrainingLogger, evaluator: Evaluator):
 def train_step(network, batches: Batches, logger: TrainingLogger):
     "Forward, backward, and a step of the optimizer. Every process must call this."
     state = logger.state
-    batch = batches(state.step)
+    batch = batches(state.step)  # idx, context, targets, author, lengths: what `forward` takes
     own_targets, all_targets = batches.targets(state.step)  # tokens that count, here and in all processes
     with autocast(batches.device):
         _, loss = network(*batch)
@@ -408,7 +408,7 @@ def train_loop(group: ProcessGroup, config: Config, watch=None) -> Run:
     model = state.model
     batches = Batches(training, model.lm_head.weight.device, group.rank, group.world_size)
     evaluator = Evaluator(training, validation)
-    # Of hands that were added by LoRA, the last one learns.
+    # A hand is an author's handwriting; of those that were added by LoRA, the last one learns.
     hand = config.added_authors[-1] if config.added_authors else None
     with StopSignal() as stop, in_hand(model, hand), open_run(config, state, group, watch) as logger:
         network = group.wrap_ddp(fast_network(logger, batches))
@@ -431,7 +431,7 @@ def train_loop(group: ProcessGroup, config: Config, watch=None) -> Run:
 
 # %% ../../nbs/training/04_train.ipynb #f10b02af
 def fast_network(logger: TrainingLogger, batches: Batches):
-    "The run's model as its device trains it fastest: on a CPU piece by piece, on a CUDA GPU compiled."
+    "The run's model as its device trains it fastest: on a CPU in blocks of a batch, on a CUDA GPU compiled."
     model = logger.state.model
     device = batches.device.type
     if device == "cpu":

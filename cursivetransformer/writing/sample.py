@@ -82,6 +82,7 @@ def word_machine(tokenizer: PointTokenizer) -> WordMachine:
     drawing = MIN_POINTS * per_point  # from here on, the states of any further point, over and over
     may_end = drawing + per_point  # behind a point that lifts the pen
     next_state = torch.full((may_end + 1, tokenizer.vocab_size), FORBIDDEN)
+    # Each line overwrites a part of those before: back to `drawing`, but for a point that lifts the pen.
     for state in range(may_end):
         next_state[state, slot == state % per_point] = state + 1
     next_state[may_end - 1, slot == per_point - 1] = drawing
@@ -222,7 +223,7 @@ class GroupBuilder:
         dataset: StrokeDataset | None = None,  # where style words come from; the embedded bank if None
     ):
         self.config = model.config
-        self.n_words = options.n_words
+        self.n_words = options.n_words  # in the context, fillers included; only without a start token
         self.tokenizer = stroke_tokenizer(model.config.tokenizer)
         if dataset is None and needs_style(model, options):
             dataset = style_dataset(model)
@@ -356,7 +357,7 @@ class Rows:
         self.max_steps = step_limit(model, groups, options)
         self.step = 0  # how many tokens each row has written
         # Per row.
-        self.group = torch.arange(len(groups), device=device)  # (R,) index of the group that it writes
+        self.group_of_row = torch.arange(len(groups), device=device)  # (R,) an index into `groups`
         prompts = np.stack([g.prompt for g in groups])
         self.tokens = torch.from_numpy(prompts).to(device)  # (R, T) what to read next: the prompt, then one
         counts = [len(g.words) for g in groups]
@@ -388,17 +389,17 @@ class Rows:
     def record(self) -> torch.Tensor:  # (K,) which of the R rows go on
         "Put down what was written since the last time, and see which rows go on."
         begin = self.step - len(self.new_tokens)
-        self.written[self.group, begin : self.step] = torch.cat(self.new_tokens, 1)
-        self.log_probs[self.group, begin : self.step] = torch.cat(self.new_log_probs, 1)
+        self.written[self.group_of_row, begin : self.step] = torch.cat(self.new_tokens, 1)
+        self.log_probs[self.group_of_row, begin : self.step] = torch.cat(self.new_log_probs, 1)
         self.new_tokens = []
         self.new_log_probs = []
-        self.finished[self.group] = self.state == self.grammar.done
-        has_room = self.step < self.limits[self.group]
-        return fill_holes(~self.finished[self.group] & has_room)
+        self.finished[self.group_of_row] = self.state == self.grammar.done
+        has_room = self.step < self.limits[self.group_of_row]
+        return fill_holes(~self.finished[self.group_of_row] & has_room)
 
     def keep(self, rows: torch.Tensor):  # (K,) of `record`
         "Go on with these rows only."
-        self.group = self.group[rows]
+        self.group_of_row = self.group_of_row[rows]
         self.tokens = self.tokens[rows]
         self.state = self.state[rows]
         self.uniform = self.uniform[:, rows]
@@ -449,7 +450,7 @@ def sample_tokens(
             going = rows.record()
             if not len(going):
                 break
-            if len(going) < len(rows.group):
+            if len(going) < len(rows.group_of_row):
                 rows.keep(going)
                 cache.keep_rows(going)
         return rows.words()
@@ -509,6 +510,7 @@ def draw_groups(
     for start in range(0, len(groups), BATCH_ROWS):
         indices, batch = zip(*groups[start : start + BATCH_ROWS])
         drawn = dict.fromkeys(i for group_indices in indices for i in group_indices)
+        # The grammar makes words whole: only the last that a row wrote can lack its ink, and be missing.
         for group_indices, words in zip(indices, sample_tokens(model, batch, options)):
             before = builder.style.points if builder.style else LINE_START
             inks = points_of_words([w.tokens for w in words], builder.tokenizer, before)
@@ -541,8 +543,10 @@ def draw_words(
         pending = [indices[i : i + size] for i in range(0, len(indices), size)]  # groups, as indices
         drawn = {}
         done = begin  # words
-        for attempt in range(1, tries + 1):
-            is_last = attempt == tries
+        attempt = 0
+        while pending:
+            attempt += 1
+            is_last = attempt >= tries
             # The likeliest tokens find an end where chance found none.
             how = dataclasses.replace(options, do_sample=False) if is_last and tries > 1 else options
             groups = []
@@ -553,7 +557,8 @@ def draw_words(
             for found in draw_groups(model, builder, groups, how):
                 drawn |= {i: d for i, d in found.items() if d}
                 ended = [i for i, d in found.items() if d and d.ended]
-                pending += [[i] for i in found if i not in ended]
+                # At last, only a word that has no drawing yet: it stood behind one that was cut off.
+                pending += [[i] for i in found if i not in ended and not (is_last and i in drawn)]
                 done += len(ended)
                 if progress:
                     progress(done)
