@@ -549,10 +549,7 @@ def draw_words(
             is_last = attempt >= tries
             # The likeliest tokens find an end where chance found none.
             how = dataclasses.replace(options, do_sample=False) if is_last and tries > 1 else options
-            groups = []
-            for ix in pending:
-                key = (*keys[ix[0]], attempt)
-                groups.append((ix, builder.group([words[i] for i in ix], key)))
+            groups = [(ix, builder.group([words[i] for i in ix], (*keys[ix[0]], attempt))) for ix in pending]
             pending = []  # from here on those that did not end, each by itself
             for found in draw_groups(model, builder, groups, how):
                 drawn |= {i: d for i, d in found.items() if d}

@@ -28,6 +28,7 @@ from cursivetransformer.writing.sample import (
     GroupBuilder,
     WrittenWord,
     choose_tokens,
+    draw_words,
     fill_holes,
     max_tokens,
     sample_tokens,
@@ -290,3 +291,10 @@ def test_paragraphs_as_the_original_hands_them_around(default):
     assert len(ax.texts) == 4 and "counsels" in ax.get_title(loc="left")
     with pytest.raises(CursiveError, match="belong together"):
         generate_paragraph(default, None, "so were", params, offsets, [0])
+
+
+def test_a_word_behind_one_that_is_cut_off_is_drawn_even_in_one_try(default):
+    "Such a word has no drawing yet, however few tries there are."
+    options = WritingOptions(n_at_a_time=3, num_steps=16)  # the first word of each group is cut off
+    drawn = list(draw_words(default, ["many", "a", "soul", "brave"], options, tries=1))
+    assert len(drawn) == 4 and all(len(d.ink) for d in drawn)
