@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = [
     "RADIUS_EDGES",
+    "SHORTEST",
     "THETA_EDGES",
     "UNIT_CELLS",
     "UNIT_EDGES",
-    "TOKENIZERS",
     "MAX_TEXT_LENGTH",
     "FOLDS",
     "NO_HYPHEN",
@@ -16,15 +16,17 @@ __all__ = [
     "bin_values",
     "radius_ids",
     "radius_values",
+    "Transitions",
     "StrokeTokenizer",
     "Slot",
     "StepTables",
+    "point_transitions",
+    "points_of_words",
     "PointTokenizer",
     "PolarTokenizer",
     "unit_values",
     "CartesianTokenizer",
     "same_edges",
-    "stroke_tokenizer",
     "fold_character",
     "fold",
     "CharTokenizer",
@@ -38,7 +40,7 @@ import warnings
 import numpy as np
 
 from ..config import ALPHABET, ConfigError, CursiveError
-from .points import array_module
+from .points import LINE_START, array_module, offsets_to_strokes, strokes_to_offsets
 
 
 # %% ../../nbs/ink/05_tokens.ipynb #9ae49cd9
@@ -79,6 +81,13 @@ def radius_values(centre: bool) -> np.ndarray:  # (151,) canvas heights
 
 
 # %% ../../nbs/ink/05_tokens.ipynb #25ce48b5
+class Transitions(typing.NamedTuple):
+    """Which token may follow within a word, as a finite-state machine; a word begins in state 0."""
+
+    table: np.ndarray  # (states, vocab_size) the state after each token; -1 where it may not come
+    may_end: np.ndarray  # (states,) of bool: whether the word may end there
+
+
 class StrokeTokenizer:
     """What all tokenizers of ink have in common: special tokens, and words in a stream of them. How ink
     becomes tokens is for each kind to say: it has `encode`, `decode` and `spec`."""
@@ -100,6 +109,24 @@ class StrokeTokenizer:
     def decode(self, tokens: np.ndarray, centre: bool = True) -> np.ndarray:  # (N, 3) radius, theta, pen_down
         """The offsets of one word's tokens; any stream of integers decodes. A bin decodes to its centre, or
         to its left edge."""
+        raise NotImplementedError
+
+    def encode_words(self, words: list, start: bool) -> list:  # of (N, 3) points; of (T,) ids
+        """The tokens of each word of a sample. `start` says whether the model has a start token: then a first
+        word is reached from the writing line."""
+        raise NotImplementedError
+
+    def decode_words(self, pieces: list, previous: np.ndarray) -> list:  # of (N, 3) points, one per word
+        """The ink of words that were written together, `pieces` of tokens; `previous` (M, 3) is what was written
+        before. What holds no whole point is missing, and every word's last point has the pen up."""
+        raise NotImplementedError
+
+    def transitions(self) -> Transitions:
+        "Which token may follow which within a word."
+        raise NotImplementedError
+
+    def bound(self, characters: int) -> int:  # tokens
+        "How long a word of so many characters may become before it is taken to run on for ever."
         raise NotImplementedError
 
     def spec(self) -> dict:
@@ -139,6 +166,40 @@ class StepTables(typing.NamedTuple):
     direction: np.ndarray  # (vocab_size, 2) dx, dy; 0 likewise
 
 
+# %% ../../nbs/ink/05_tokens.ipynb #71a14fb4
+SHORTEST = 3  # points of a word at least: a dot is put down, moved and lifted
+
+
+def point_transitions(tokenizer) -> Transitions:
+    """A token for each slot in turn; a word may end where a point has lifted the pen, and not before it has
+    `SHORTEST` of them. States: as many tokens written, up to a point more than those; then where it may end."""
+    k = tokenizer.tokens_per_point
+    another = SHORTEST * k  # where one more point begins
+    may_end = another + k
+    table = np.full((may_end + 1, tokenizer.vocab_size), -1)
+    for state in range(may_end):
+        table[state, tokenizer.slot == state % k] = state + 1
+    table[may_end - 1, tokenizer.slot == k - 1] = another
+    table[[another - 1, may_end - 1], tokenizer.pen_up[:, None]] = may_end
+    table[may_end, tokenizer.slot == 0] = another + 1
+    return Transitions(table, np.arange(may_end + 1) == may_end)
+
+
+def points_of_words(
+    words: list,  # of (N, 3) offsets
+    previous: np.ndarray,  # (M, 3) points of what was written before
+) -> list:  # of (N, 3) points
+    "The points of some words, each reached from the one before; those without any are missing."
+    inks = []
+    for offsets in words:
+        if len(offsets):
+            ink = offsets_to_strokes(offsets) + previous[-1] * [1, 1, 0]
+            ink[-1, 2] = 0  # a word that was cut off would hang on to the next
+            inks.append(ink)
+            previous = ink
+    return inks
+
+
 # %% ../../nbs/ink/05_tokens.ipynb #c5224e99
 class PointTokenizer(StrokeTokenizer):
     """Tokenizers that write each point as its direction, one token or more, and then radius and pen. A kind
@@ -158,6 +219,10 @@ class PointTokenizer(StrokeTokenizer):
         self.slot = np.full(self.vocab_size, -1)  # which slot an id belongs to; -1 for the special ones
         for i, (first, size) in enumerate(self.slots):
             self.slot[first : first + size] = i
+        radius = self.slots[-1]
+        self.pen_up = np.arange(
+            radius.first + radius.size // 2, radius.first + radius.size
+        )  # ids that lift it
 
     def direction_bins(self, theta) -> tuple:  # of bins, an array a direction token
         "The bins that some angles fall into; an array of numpy or a tensor, (N,)."
@@ -179,6 +244,20 @@ class PointTokenizer(StrokeTokenizer):
     def encode(self, offsets: np.ndarray) -> np.ndarray:  # (N * tokens_per_point,) ids
         "The tokens of offsets, (N, 3) radius, theta, pen_down. Radii above 0.9 canvas heights become 0.9."
         return np.column_stack(self.ids(*np.asarray(offsets, float).T)).ravel()
+
+    def encode_words(self, words: list, start: bool) -> list:
+        "The tokens of each word of a sample, each reached from the one before it."
+        previous = [LINE_START if start else None, *words[:-1]]
+        return [self.encode(strokes_to_offsets(w, p)) for w, p in zip(words, previous)]
+
+    def decode_words(self, pieces: list, previous: np.ndarray) -> list:
+        return points_of_words([self.decode(tokens) for tokens in pieces], previous)
+
+    def transitions(self) -> Transitions:
+        return point_transitions(self)
+
+    def bound(self, characters: int) -> int:
+        return (60 + 80 * characters) * self.tokens_per_point // 2
 
     def whole_points(self, tokens: np.ndarray) -> np.ndarray:  # (N, tokens_per_point) ids
         """The points that are complete in a stream: a token of each slot, in order. Anything else is passed
@@ -282,29 +361,6 @@ def same_edges(a: list, b: list) -> bool:  # each a list of (B,) lists
         return all(np.allclose(x, y, rtol=0, atol=1e-9) for x, y in zip(a, b))
     except (TypeError, ValueError):  # no lists of numbers
         return False
-
-
-TOKENIZERS = {kind.name: kind for kind in (PolarTokenizer, CartesianTokenizer)}
-
-
-def stroke_tokenizer(
-    spec: dict | str,  # what `spec()` answered, or a name
-) -> StrokeTokenizer:
-    """The tokenizer a config names or a checkpoint describes. Raises `ConfigError` if this program's differs
-    from the one described."""
-    spec = {"name": spec} if isinstance(spec, str) else spec
-    if not isinstance(spec, dict) or spec.get("name") not in TOKENIZERS:
-        raise ConfigError(f"There is no stroke tokenizer like {spec!r}; there are {', '.join(TOKENIZERS)}.")
-    tokenizer = TOKENIZERS[spec["name"]]()
-    ours = tokenizer.spec()
-    described = {**ours, **spec}
-    same_bins = same_edges(described.pop("edges"), ours.pop("edges"))
-    if described != ours or not same_bins:
-        raise ConfigError(
-            f"The {spec['name']} tokenizer described here is not the one of this version; "
-            "use the version that wrote it."
-        )
-    return tokenizer
 
 
 # %% ../../nbs/ink/05_tokens.ipynb #d6135bae

@@ -42,6 +42,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import torch
+from ..ink.tokenizers import stroke_tokenizer, tokenizer_of
 
 from cursivetransformer.config import (
     PACKAGE,
@@ -55,7 +56,7 @@ from cursivetransformer.config import (
     write_atomic,
 )
 from ..data.remote import fetched_model, parse_reference
-from ..ink.tokens import CharTokenizer, stroke_tokenizer
+from ..ink.tokens import CharTokenizer
 from .lora import build_model
 from .transformer import Transformer
 
@@ -101,7 +102,7 @@ def save_model(
         "config": json.dumps(to_dict(c)),
         "step": str(step),
         "loss": json.dumps(loss),
-        "tokenizer": json.dumps(stroke_tokenizer(c.tokenizer).spec()),
+        "tokenizer": json.dumps(tokenizer_of(c).spec()),
         "characters": json.dumps(CharTokenizer(c.alphabet, c.context_block_size).spec()),
         **notes,
     }

@@ -54,11 +54,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ..ink.tokenizers import tokenizer_of
 
 from ..config import Config, write_atomic
 from ..data.batches import POOL, Batches
 from ..data.dataset import StrokeDataset, collate, create_datasets
-from ..ink.tokens import CharTokenizer, stroke_tokenizer
+from ..ink.tokens import CharTokenizer
 from ..model.checkpoint import load_checkpoint, pick_device
 from ..model.cpu import use_cpu_kernels
 from ..model.lora import build_model
@@ -337,7 +338,7 @@ ILIAD = (
 def full_forward(model: Transformer, text: str, steps: int):
     "Write tokens the plain way: each by a forward pass over all before it."
     device = model.lm_head.weight.device
-    idx = torch.tensor([[stroke_tokenizer(model.config.tokenizer).END]], device=device)
+    idx = torch.tensor([[tokenizer_of(model.config).END]], device=device)
     context = torch.from_numpy(CharTokenizer(model.config.alphabet).encode(text))[None].to(device)
     for _ in range(steps):
         idx = torch.cat([idx, model(idx, context)[0][:, -1].argmax(-1, keepdim=True)], 1)
@@ -356,7 +357,7 @@ def bench_sample(config: Config) -> list:  # of `Timing`
     "One word, and a paragraph."
     model = load_checkpoint(config.local_checkpoint_path, config.device)
     device = model.lm_head.weight.device
-    per_point = stroke_tokenizer(model.config.tokenizer).tokens_per_point
+    per_point = tokenizer_of(model.config).tokens_per_point
     write("warm up", model, respell=None)
     rows = []
     plain_token = None  # seconds, from the first text

@@ -57,9 +57,9 @@ from cursivetransformer.data.dataset import (
     author_number,
     collate,
     create_datasets,
-    prepare,
+    thinning,
 )
-from ..ink.points import Augmentation, Word
+from ..ink.points import Word
 from ..ink.tokens import CharTokenizer
 from ..model.checkpoint import load_checkpoint, pick_device, save_model, save_state
 from ..model.cpu import use_cpu_kernels
@@ -126,8 +126,8 @@ def score_samples(
 def sample_of(words: list, codec: Codec) -> Sample:
     "Some `Word`s of one author as a sample: whole, bent by the means and nothing random."
     config = codec.config
-    bend = Augmentation(fraction=config.downsample_mean)
-    tokens = prepare([bend(w) for w in words], codec.tokenizer, config.start_token)
+    bend = thinning(config)
+    tokens = codec.tokenizer.encode_words([bend(w) for w in words], config.start_token)
     author = author_number(words[0].author, config)
     return Sample(codec.tokenizer.join(tokens), " ".join(w.text for w in words), author)
 

@@ -4,15 +4,11 @@
 
 # %% auto #0
 __all__ = [
-    "SHORTEST",
-    "BOUND_PER_CHARACTER",
-    "BOUND_PER_WORD",
     "FEWEST_STEPS",
     "CHECK_EVERY",
     "BATCH_ROWS",
     "TRIES",
     "CHUNK",
-    "pen_up_tokens",
     "Grammar",
     "choose_tokens",
     "needs_style",
@@ -20,7 +16,6 @@ __all__ = [
     "style_word",
     "Group",
     "Prompt",
-    "bound",
     "group_bounds",
     "step_limit",
     "encode_contexts",
@@ -30,8 +25,6 @@ __all__ = [
     "fill_holes",
     "decode",
     "Drawn",
-    "points_after",
-    "points_of_words",
     "draw_groups",
     "draw_words",
 ]
@@ -42,68 +35,47 @@ import typing
 
 import numpy as np
 import torch
+from ..ink.tokenizers import tokenizer_of
 from torch.nn.utils import parametrize
 
 from ..config import CursiveError, WritingOptions
 from ..data.banks import load_bank
-from ..data.dataset import StrokeDataset, pad_stack, prepare
+from ..data.dataset import StrokeDataset, pad_stack, thinning
 from ..data.seeds import sample_rng
-from ..ink.points import LINE_START, Augmentation, Word, offsets_to_strokes
-from ..ink.tokens import CharTokenizer, stroke_tokenizer
+from ..ink.points import LINE_START, Word
+from ..ink.tokens import CharTokenizer
 from ..model.checkpoint import one_thread
 from ..model.decode import KVCache, advance
 from ..model.lora import in_hand
 from ..model.transformer import Transformer
 
 
-# %% ../../nbs/writing/01_sample.ipynb #928ef447
-def pen_up_tokens(tokenizer) -> torch.Tensor:  # ids
-    "The tokens that lift the pen: of those that end a point, the ones that are decoded as pen up."
-    ids = np.flatnonzero(tokenizer.slot[: tokenizer.n_bins] == tokenizer.tokens_per_point - 1)
-    before = [np.full(len(ids), first) for first, _ in tokenizer.slots[:-1]]  # any, to make whole points
-    points = tokenizer.decode(np.column_stack([*before, ids]).ravel())
-    return torch.from_numpy(ids[points[:, 2] == 0])
-
-
 # %% ../../nbs/writing/01_sample.ipynb #98405f78
-SHORTEST = 3  # points of a word at least: a dot is put down, moved and lifted
-
-
 class Grammar:
     """Which token may follow, and what then, as tables over (state, token), so that a step is a look-up.
 
-    A word still to be written has as many states as the tokens it takes at least, then one for each token
-    of a point, then two: after a pen-up point, where it may end, and between its two WORD tokens.
-    `start[n]` begins the first of n words; `done` repeats END for ever."""
+    A word still to be written has the states of the tokenizer's `Transitions`, and one more between its two WORD
+    tokens. `start[n]` begins the first of n words; `done` repeats END for ever."""
 
     def __init__(self, tokenizer, words: int = 1, device="cpu"):
-        k = tokenizer.tokens_per_point
-        size = (SHORTEST + 1) * k + 2  # states a word
+        within = tokenizer.transitions()
+        size = len(within.table) + 1  # states a word
         self.done = words * size
         self.start = torch.arange(-1, words, device=device) * size
-        slot = torch.from_numpy(tokenizer.slot)
-        up = pen_up_tokens(tokenizer)
-        after = torch.full((self.done + 1, tokenizer.vocab_size), -1)  # -1: not allowed
+        after = np.full((self.done + 1, tokenizer.vocab_size), -1)  # -1: not allowed
         for left in range(words):  # words that follow this one
             first = left * size
-            another = first + SHORTEST * k  # where another point begins
-            may_end = another + k
-            gap = may_end + 1
-            for state in range(first, may_end):
-                after[state, slot == (state - first) % k] = state + 1
-            # Point follows point for ever, but where one has lifted the pen the word may end.
-            after[may_end - 1, slot == k - 1] = another
-            after[another - 1, up] = may_end
-            after[may_end - 1, up] = may_end
-            after[may_end, slot == 0] = another + 1
+            gap = first + size - 1
+            after[first:gap] = np.where(within.table < 0, -1, first + within.table)
+            may_end = first + np.flatnonzero(within.may_end)
             if left:
                 after[may_end, tokenizer.WORD] = gap
                 after[gap, tokenizer.WORD] = first - size
             else:
-                after[may_end, [tokenizer.WORD, tokenizer.END]] = self.done
+                after[may_end[:, None], [tokenizer.WORD, tokenizer.END]] = self.done
         after[self.done, tokenizer.END] = self.done
-        allowed = after >= 0
-        self.mask = torch.zeros(after.shape).masked_fill_(~allowed, float("-inf")).to(device)  # for logits
+        after = torch.from_numpy(after)
+        self.mask = torch.zeros(after.shape).masked_fill_(after < 0, float("-inf")).to(device)  # for logits
         self.after = after.to(device)
 
 
@@ -159,7 +131,7 @@ def style_word(
         order = np.argsort(dataset.lengths, kind="stable")
         index = order[sample_rng(options.seed, 2).integers((len(order) + 1) // 2)]
     word = dataset.words[index]
-    return dataclasses.replace(word, points=Augmentation(fraction=dataset.config.downsample_mean)(word))
+    return dataclasses.replace(word, points=thinning(dataset.config)(word))
 
 
 # %% ../../nbs/writing/01_sample.ipynb #1baf5960
@@ -185,7 +157,7 @@ class Prompt:
     ):
         self.config = model.config
         self.n_words = options.n_words
-        self.tokenizer = stroke_tokenizer(model.config.tokenizer)
+        self.tokenizer = tokenizer_of(model.config)
         if dataset is None and needs_style(model, options):
             dataset = style_dataset(model)
         self.dataset = dataset
@@ -198,7 +170,7 @@ class Prompt:
         "The start token, and the style word's."
         tokens = [np.array([self.tokenizer.END])] if self.config.start_token else []
         if self.style:
-            tokens += prepare([self.style.points], self.tokenizer, self.config.start_token)
+            tokens += self.tokenizer.encode_words([self.style.points], self.config.start_token)
             tokens.append(np.array([self.tokenizer.WORD] * 2))
         return np.concatenate(tokens)
 
@@ -222,26 +194,18 @@ class Prompt:
 
 
 # %% ../../nbs/writing/01_sample.ipynb #e054875c
-# Tokens a word may take. Human words (bigbank_3325, easybank; 60 % left out) take up to 78 a character, and
-# 170 for two characters.
-BOUND_PER_CHARACTER, BOUND_PER_WORD = 80, 60
 FEWEST_STEPS = 16  # tokens that a group of words must be allowed: less than the shortest word takes
 
 
-def bound(word: str, tokens_per_point: int) -> int:  # tokens
-    "How long a word may become."
-    return (BOUND_PER_WORD + BOUND_PER_CHARACTER * len(word)) * tokens_per_point // 2
-
-
-def group_bounds(groups: list, tokens_per_point: int) -> list:  # of tokens, a group
+def group_bounds(groups: list, tokenizer) -> list:  # of tokens, one per group
     "How long the words of each group may become, with the two WORD tokens behind each."
-    return [sum(bound(w, tokens_per_point) + 2 for w in g.words) for g in groups]
+    return [sum(tokenizer.bound(len(word)) + 2 for word in group.words) for group in groups]
 
 
 def step_limit(model: Transformer, groups: list, options: WritingOptions) -> int:
     "How many tokens the rows may take, whatever happens. Raises `CursiveError` if the prompt leaves no room."
     given = len(groups[0].prompt)
-    longest = max(group_bounds(groups, stroke_tokenizer(model.config.tokenizer).tokens_per_point))
+    longest = max(group_bounds(groups, tokenizer_of(model.config)))
     limit = min(longest, max(FEWEST_STEPS, options.num_steps - given))
     if model.config.positions == "learned":
         limit = min(limit, model.config.block_size - given)
@@ -283,7 +247,7 @@ def cut_words(
     pieces = pieces[: len(group.words)]
     words = []
     for word, piece, piece_logp in zip(group.words, pieces, logps):
-        limit = bound(word, tokenizer.tokens_per_point)
+        limit = tokenizer.bound(len(word))
         ended = len(piece) < limit and (finished or piece is not pieces[-1])
         likelihood = float(piece_logp.sum() / max(1, len(piece_logp)))
         words.append(WrittenWord(piece[:limit], ended, likelihood))
@@ -300,7 +264,7 @@ class Rows:
         device = model.lm_head.weight.device
         self.groups = groups
         self.options = options
-        self.tokenizer = stroke_tokenizer(model.config.tokenizer)
+        self.tokenizer = tokenizer_of(model.config)
         self.steps = step_limit(model, groups, options)
         self.step = 0  # tokens written so far, a row
         # Of each row that still writes.
@@ -314,7 +278,7 @@ class Rows:
         self.uniform = torch.from_numpy(np.stack(streams, 1)).to(device)  # (steps, R)
         self.recent = []  # ((R, 1) tokens, (R, 1) their log-probabilities) of the steps since the last look
         # Of each group.
-        bounds = group_bounds(groups, self.tokenizer.tokens_per_point)
+        bounds = group_bounds(groups, self.tokenizer)
         self.bounds = torch.tensor(bounds, device=device)  # (G,) tokens
         self.written = torch.full((len(groups), self.steps), self.tokenizer.END, device=device)
         self.logp = torch.zeros(len(groups), self.steps, device=device)  # of what is written
@@ -402,31 +366,6 @@ class Drawn:
     likelihood: float  # under the model: the mean log-probability of its tokens
 
 
-def points_after(
-    previous: np.ndarray,  # (M, 3) points of the word before
-    offsets: np.ndarray,  # (N, 3) the first of them from its last point
-) -> np.ndarray:  # (N, 3)
-    "The points of a word that is reached from the one before it."
-    return offsets_to_strokes(offsets) + previous[-1] * [1, 1, 0]
-
-
-def points_of_words(
-    pieces: list,  # tokens of words that were written together
-    tokenizer,
-    previous: np.ndarray = LINE_START,  # (M, 3) points of what was written before
-) -> list:  # of (N, 3) arrays, a word, all in one frame; what was cut off before its first point is missing
-    "The points of some words, each reached from the one before."
-    words = []
-    for tokens in pieces:
-        offsets = tokenizer.decode(tokens)
-        if not len(offsets):
-            continue
-        offsets[-1, 2] = 0  # a word that was cut off would hang on to the next
-        previous = points_after(previous, offsets)
-        words.append(previous)
-    return words
-
-
 # %% ../../nbs/writing/01_sample.ipynb #92ebb92b
 BATCH_ROWS = 64  # groups decoded together: more gains nothing on a CPU, and memory stays bounded
 
@@ -444,7 +383,7 @@ def draw_groups(
         drawn = dict.fromkeys(i for group_indices in indices for i in group_indices)
         for group_indices, words in zip(indices, decode(model, batch, options)):
             before = prompt.style.points if prompt.style else LINE_START
-            inks = points_of_words([w.tokens for w in words], prompt.tokenizer, before)
+            inks = prompt.tokenizer.decode_words([w.tokens for w in words], before)
             for i, word, ink in zip(group_indices, words, inks):
                 drawn[i] = Drawn(ink - [ink[:, 0].min(), 0, 0], word.ended, word.likelihood)
         yield drawn

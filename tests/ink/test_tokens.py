@@ -3,6 +3,7 @@ import warnings
 
 import numpy as np
 import pytest
+from cursivetransformer.ink.tokenizers import stroke_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -19,7 +20,6 @@ from cursivetransformer.ink.tokens import (
     CharTokenizer,
     PolarTokenizer,
     fold,
-    stroke_tokenizer,
 )
 
 BOTH = PolarTokenizer(), CartesianTokenizer()

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from cursivetransformer.ink.tokenizers import stroke_tokenizer
 from models import small_model
 
 from cursivetransformer.apps.original import (
@@ -19,7 +20,7 @@ from cursivetransformer.data.dataset import create_datasets
 from cursivetransformer.data.seeds import sample_rng
 from cursivetransformer.ink.curves import on_page
 from cursivetransformer.ink.points import strokes
-from cursivetransformer.ink.tokens import CharTokenizer, stroke_tokenizer
+from cursivetransformer.ink.tokens import CharTokenizer
 from cursivetransformer.model.checkpoint import load_original
 from cursivetransformer.writing import sample
 from cursivetransformer.writing.page import write
