@@ -313,7 +313,8 @@ def kept_bytes(model: Transformer, batch: tuple) -> int:
 def bench_train(config: Config) -> list:  # of `Timing`
     "A training step on the same number of samples."
     config.vary_words = False  # so that both ways do as many words
-    training, _ = create_datasets(set_sizes(config))
+    training, _ = create_datasets(config)
+    set_sizes(config)  # which the datasets know: chain tokens learn their pairs from the words
     step = our_step(config, training)
     operations = count_operations(step.model, step.batch)
     weights = 4 * sum(p.numel() for p in step.model.parameters())  # bytes
@@ -423,7 +424,9 @@ def growth(config: Config, most_words: int = COUNTS[-1]) -> Growth:
         rows = max(1, config.batch_size * config.num_words // num_words)
         changes = dict(num_words=num_words, vary_words=False, batch_size=rows, max_seq_length=context)
         c = dataclasses.replace(config, **changes)
-        steps.append((context, our_step(set_sizes(c), create_datasets(c)[0], 4).seconds))
+        training = create_datasets(c)[0]
+        set_sizes(c)
+        steps.append((context, our_step(c, training, 4).seconds))
     return Growth(writing, steps)
 
 

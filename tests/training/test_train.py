@@ -23,7 +23,7 @@ from training_cases import (
 from cursivetransformer.config import CursiveError, load_config, preset
 from cursivetransformer.data.banks import load_bank, save_bank
 from cursivetransformer.data.batches import Batches
-from cursivetransformer.data.dataset import Sample, collate, create_datasets, prepare
+from cursivetransformer.data.dataset import Sample, collate, create_datasets
 from cursivetransformer.ink.points import Augmentation, Word, shear
 from cursivetransformer.model.checkpoint import load_checkpoint, load_model
 from cursivetransformer.model.transformer import Transformer
