@@ -53,7 +53,8 @@ def test_writing_is_changed_as_the_forward_is(name, options):
         cached = step_by_step(model, idx, context)
     torch.testing.assert_close(whole, cached, atol=1e-9, rtol=0)
     assert (whole - plain).abs().max() > 1e-3
-    assert torch.equal(all_at_once(model, idx, context), plain) and is_clean(model)
+    torch.testing.assert_close(all_at_once(model, idx, context), plain)
+    assert is_clean(model)
 
 
 @pytest.mark.parametrize("name", INTERVENTIONS)
@@ -68,8 +69,8 @@ def test_nothing_is_left_of_an_intervention_that_fails(name):
         step_by_step(model, idx, context)
         raise ZeroDivisionError
     assert is_clean(model) and all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
-    assert torch.equal(all_at_once(model, idx, context), whole)
-    assert torch.equal(step_by_step(model, idx, context), cached)
+    torch.testing.assert_close(all_at_once(model, idx, context), whole)
+    torch.testing.assert_close(step_by_step(model, idx, context), cached)
 
 
 def test_a_head_that_is_off_is_one_whose_projection_is_zero():
@@ -114,7 +115,7 @@ def test_without_characters_only_their_number_counts():
     other = torch.where(context > 0, context % 71 + 1, 0)
     assert not torch.allclose(model(idx, context)[0], model(idx, other)[0])
     with without_characters(model):
-        assert torch.equal(model(idx, context)[0], model(idx, other)[0])
+        torch.testing.assert_close(model(idx, context)[0], model(idx, other)[0])
         assert not torch.allclose(model(idx, context)[0][0], model(idx, context[:, :4])[0][0])
 
 
