@@ -25,6 +25,7 @@ __all__ = [
     "check_value",
     "converted",
     "check_choice",
+    "check_ids",
     "check_names",
     "check_bounds",
     "Settings",
@@ -167,7 +168,7 @@ def check_value(table: type, name: str, value):
     if isinstance(value, str):
         check_choice(name, value, f.metadata["choices"])
     if isinstance(value, tuple) and f.default == ():
-        check_names(name, value)
+        (check_ids if f.name == "merge_ids" else check_names)(name, value)
     if isinstance(value, int | float):
         check_bounds(name, value, f.metadata)
     return value
@@ -190,6 +191,12 @@ def check_choice(name: str, value: str, choices: tuple | None):
     if choices and value not in choices:
         hint = did_you_mean(value, choices)
         raise ConfigError(f"{name} is one of {', '.join(choices)}, not {value!r}.{hint}")
+
+
+def check_ids(name: str, value: tuple):
+    "Raise `ConfigError` unless `value` holds pairs of ids."
+    if not all(type(v) is int and v >= 0 for v in value) or len(value) % 2:
+        raise ConfigError(f"{name} takes pairs of ids, not {value!r}.")
 
 
 def check_names(name: str, value: tuple):
@@ -277,7 +284,9 @@ class DataSettings(Settings):
     downsample_width: float = knob(0.1, "data", "how much that share varies from sample to sample", 0.0, 1.0)
     add_digits: bool = knob(True, "data", "keep words that hold digits")
     alphabet: str = knob(ALPHABET, "data", "the characters the model can write, in the order of their ids")
-    tokenizer: str = knob("polar", "data", "how an offset becomes tokens", choices=("polar", "cartesian"))
+    tokenizer: str = knob("polar", "data", "how ink becomes tokens", choices=("chain", "polar", "cartesian"))
+    grid: float = knob(0.01, "data", "chain: side of a cell, canvas heights", 0.001, 0.1)
+    merges: int = knob(256, "data", "chain: pairs of tokens to learn from the words", 0, 65536)
 
 
 # %% ../nbs/00_config.ipynb #e66b23af
@@ -358,6 +367,7 @@ class Sizes(Settings):
     block_size: int | None = knob(None, "sizes", "stroke tokens of the longest sample", 1, 10**6)
     context_vocab_size: int | None = knob(None, "sizes", "character ids, from the tokenizer", 1, 10**6)
     context_block_size: int | None = knob(None, "sizes", "characters of the longest text", 1, 10**6)
+    merge_ids: tuple = knob((), "sizes", "chain: the pairs that were learned, one after the other")
     authors: tuple = knob((), "sizes", "hands learned together; of several, each has an embedding")
     added_authors: tuple = knob((), "sizes", "hands added later by LoRA")
 

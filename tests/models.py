@@ -3,7 +3,7 @@
 import torch
 
 from cursivetransformer.config import preset
-from cursivetransformer.ink.tokens import stroke_tokenizer
+from cursivetransformer.ink.tokenizers import stroke_tokenizer
 from cursivetransformer.model.lora import build_model
 
 SIZES = dict(vocab_size=525, block_size=128, context_vocab_size=72, context_block_size=50)

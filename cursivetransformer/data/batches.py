@@ -24,6 +24,9 @@ __all__ = [
     "lay_out_tokens",
     "lay_out_texts",
     "PackedSamples",
+    "InstanceTokens",
+    "point_tokens",
+    "chain_tokens",
     "make_samples",
     "share_out",
     "Pool",
@@ -50,8 +53,10 @@ from cursivetransformer.data.dataset import (
     StrokeDataset,
     author_number,
     choose_words,
+    thinning,
 )
 from .seeds import stream, uniform
+from ..ink.chain import BETWEEN_WORDS, chain_codes
 from ..ink.points import DROP, Augmentation
 from ..ink.tokens import StrokeTokenizer
 
@@ -168,7 +173,7 @@ def draw_bends(
     if dataset.augment:
         u = uniform(seeds[:, None], torch.arange(BEND, DROP_POINTS, device=seeds.device))
         return Augmentation.draw(u, config.downsample_mean, config.downsample_width)
-    means = dataclasses.asdict(Augmentation(fraction=config.downsample_mean))
+    means = dataclasses.asdict(thinning(config))
     alike = {name: torch.full_like(seeds, mean, dtype=torch.double) for name, mean in means.items()}
     return Augmentation(**alike)
 
@@ -200,6 +205,7 @@ class Points(NamedTuple):
     point: torch.Tensor  # which point of `PackedWords.xy` it is
     pen_down: torch.Tensor  # bool
     inner: torch.Tensor  # whether it is no end of its stroke
+    begins_stroke: torch.Tensor  # bool
 
     def where(self, keep: torch.Tensor):  # (P,) whether each stays
         return Points(*(values[keep] for values in self))
@@ -222,11 +228,12 @@ def thin_out(
     kept = kept[which]
     pen_down = place < kept
     inner = (place > 0) & (place < kept - 1)
+    begins_stroke = (place == 0) & pen_down
     step = (drawn - 1).double() / (kept - 1).clamp_min(1)
     # Its place in the whole stroke; behind the inner points come the last one drawn and the pen-up point.
     last = drawn - pen_down.long()
     place = torch.where(inner | (place == 0), (place * step).long(), last)
-    return Points(instance[which], words.points.first[stroke[which]] + place, pen_down, inner)
+    return Points(instance[which], words.points.first[stroke[which]] + place, pen_down, inner, begins_stroke)
 
 
 # %% ../../nbs/data/04_batches.ipynb #93592921
@@ -299,25 +306,24 @@ def fitting(
 
 # %% ../../nbs/data/04_batches.ipynb #cdfdfe40
 def lay_out_tokens(
-    tokens: torch.Tensor,  # (P, tokens_per_point) of all points
-    points: torch.Tensor,  # (I,) how many points each instance has
+    tokens: torch.Tensor,  # (W,) of all instances, one after the other
+    own: torch.Tensor,  # (I,) how many of them each instance has
     instances: Instances,
     n: int,  # how many samples
     tokenizer: StrokeTokenizer,
     start: bool,  # whether the model has a start token
 ) -> tuple:  # (all tokens, `Spans` of each sample's x)
     "Put tokens in a row, with two WORD between words and an END around a sample."
-    # Of each word: its own tokens, and the WORD tokens in front.
-    own = points * tokenizer.tokens_per_point
+    # Of each word: the WORD tokens in front of its own.
     gap = GAP * (instances.position > 0)
     # Of each sample: its tokens without those that are put around it.
-    inside = torch.zeros(n, dtype=torch.long, device=points.device)
+    inside = torch.zeros(n, dtype=torch.long, device=own.device)
     inside = inside.index_add(0, instances.sample, own + gap)
     first = before(inside + 2)
     # All is WORD but what is written over it.
-    row = torch.full((int((inside + 2).sum()),), tokenizer.WORD, device=points.device)
+    row = torch.full((int((inside + 2).sum()),), tokenizer.WORD, device=own.device)
     word_first = before(own + gap) + 2 * instances.sample + start + gap
-    row[Spans(word_first, own).elements().element] = tokens.flatten()
+    row[Spans(word_first, own).elements().element] = tokens
     if start:
         row[first] = tokenizer.END
         row[first + inside + 1] = tokenizer.END
@@ -380,6 +386,62 @@ class PackedSamples:
 
 
 # %% ../../nbs/data/04_batches.ipynb #4dc767ba
+class InstanceTokens(NamedTuple):
+    "The tokens of some instances, one after the other."
+
+    tokens: torch.Tensor  # (W,)
+    length: torch.Tensor  # (I,) how many each instance has
+
+
+def point_tokens(
+    dataset: StrokeDataset,
+    words: PackedWords,
+    instances: Instances,
+    seeds: torch.Tensor,  # (N,) of the samples' streams
+    bend: Augmentation,  # of (I,) amounts
+) -> InstanceTokens:
+    "Tokens of points: some are left out, the others bent, and the steps between them looked up."
+    config = dataset.config
+    tokenizer = dataset.tokenizer
+    points = thin_out(words, instances.word, bend.fraction)
+    if dataset.augment:
+        human = ~words.generated[instances.word]
+        inner = points.inner & human[points.instance]
+        sample = instances.sample[points.instance]
+        points = points.where(drop_points(seeds, sample, points.pen_down, inner))
+    x, y = bend_points(words.xy[:, points.point], bend, points.instance)
+    sizes = torch.bincount(points.instance, minlength=len(instances.word))
+    dx, dy = steps_between(x, y, sizes, instances.position, config.start_token)
+    tokens = torch.stack(tokenizer.ids(torch.hypot(dx, dy), torch.atan2(dy, dx), points.pen_down), 1)
+    return InstanceTokens(tokens.flatten(), sizes * tokenizer.tokens_per_point)
+
+
+def chain_tokens(
+    dataset: StrokeDataset,
+    words: PackedWords,
+    instances: Instances,
+    bend: Augmentation,  # of (I,) amounts
+) -> InstanceTokens:
+    "Chain tokens: the line is bent, laid on the grid and followed; then pairs are merged in all words at once."
+    points = thin_out(words, instances.word, torch.zeros_like(bend.fraction))
+    points = points.where(points.pen_down)
+    x, y = bend_points(words.xy[:, points.point], bend, points.instance)
+    count = len(instances.word)
+    left = x.new_zeros(count).scatter_reduce(0, points.instance, x, "amin", include_self=False)
+    grid = dataset.tokenizer.grid
+    cells = torch.stack([(x - left[points.instance]) / grid, y / grid], 1).round().long()
+    ends_word = points.instance.diff(append=points.instance.new_tensor([count])) > 0
+    begins_word = ends_word.roll(1)
+    begins_stroke = begins_word | points.begins_stroke
+    ends_stroke = begins_stroke.roll(-1)
+    codes = chain_codes(cells, begins_word, begins_stroke, ends_stroke, ends_word)
+    tokens = dataset.tokenizer.merge(codes)
+    is_end = tokens == BETWEEN_WORDS
+    word = is_end.cumsum(0)[~is_end]
+    return InstanceTokens(tokens[~is_end], torch.bincount(word, minlength=count))
+
+
+# %% ../../nbs/data/04_batches.ipynb #918610ce
 def make_samples(
     dataset: StrokeDataset,
     words: PackedWords,
@@ -389,29 +451,23 @@ def make_samples(
     "Samples of a dataset, made together, token for token those of `StrokeDataset.sample`."
     config = dataset.config
     tokenizer = dataset.tokenizer
-    # Which points of which words, and how they are bent
+    # Which words, how they are bent, and the tokens that they become
     seeds = stream(config.seed, SAMPLES, numbers)
     instances = choose_instances(dataset, words, seeds, counts)
     human = ~words.generated[instances.word]
     bend = bends_of_instances(draw_bends(dataset, seeds), instances.sample, human)
-    points = thin_out(words, instances.word, bend.fraction)
-    if dataset.augment:
-        inner = points.inner & human[points.instance]
-        sample = instances.sample[points.instance]
-        points = points.where(drop_points(seeds, sample, points.pen_down, inner))
-    # The tokens of their steps
-    x, y = bend_points(words.xy[:, points.point], bend, points.instance)
-    sizes = torch.bincount(points.instance, minlength=len(instances.word))
-    dx, dy = steps_between(x, y, sizes, instances.position, config.start_token)
-    tokens = torch.stack(tokenizer.ids(torch.hypot(dx, dy), torch.atan2(dy, dx), points.pen_down), 1)
+    if config.tokenizer == "chain":
+        made = chain_tokens(dataset, words, instances, bend)
+    else:
+        made = point_tokens(dataset, words, instances, seeds, bend)
     # The words that fit, in a row
     letters = words.spelling.length[instances.word]
-    fits = fitting(sizes * tokenizer.tokens_per_point, instances.position, GAP, config.max_seq_length - 1)
+    fits = fitting(made.length, instances.position, GAP, config.max_seq_length - 1)
     fits &= fitting(letters, instances.position, 1, dataset.characters.max_length)
-    tokens = tokens[fits[points.instance]]
+    tokens = made.tokens[fits[torch.repeat_interleave(made.length)]]
     instances = instances.where(fits)
     n = len(numbers)
-    row, spans = lay_out_tokens(tokens, sizes[fits], instances, n, tokenizer, config.start_token)
+    row, spans = lay_out_tokens(tokens, made.length[fits], instances, n, tokenizer, config.start_token)
     texts, text_length = lay_out_texts(dataset, words, instances, n)
     author = words.author[instances.word[instances.position == 0]]
     return PackedSamples(row, spans, texts, text_length, author, tokenizer.PAD)

@@ -5,12 +5,14 @@
 # %% auto #0
 __all__ = [
     "GAP",
+    "STRETCH",
     "SAMPLES",
     "CHOOSE",
     "BEND",
     "DROP_POINTS",
-    "prepare",
+    "thinning",
     "count_fitting",
+    "tokens_at_most",
     "words_that_fit",
     "choose_words",
     "author_number",
@@ -25,6 +27,8 @@ __all__ = [
 ]
 
 # %% ../../nbs/data/03_dataset.ipynb #6291c76d
+import dataclasses
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -33,23 +37,22 @@ import torch
 from ..config import Config, CursiveError
 from .banks import load_bank, split_words, usable
 from .seeds import Stream, stream
-from ..ink.points import LINE_START, Augmentation, array_module, strokes_to_offsets
-from ..ink.tokens import CharTokenizer, StrokeTokenizer, stroke_tokenizer
+from ..ink.chain import chain_code, learn_merges
+from ..ink.points import Augmentation, array_module
+from ..ink.tokenizers import tokenizer_of
+from ..ink.tokens import CharTokenizer, StrokeTokenizer
 
 
 # %% ../../nbs/data/03_dataset.ipynb #82d0d4ba
-def prepare(
-    words: list,  # of arrays (N, 3): the points of one sample's words
-    tokenizer: StrokeTokenizer,
-    start: bool,  # whether the model has a start token: then the first offset comes from the writing line
-) -> list:  # of arrays of tokens, one a word
-    "Tokens of each word of a sample, each reached from the one before it."
-    previous = [LINE_START if start else None, *words[:-1]]
-    return [tokenizer.encode(strokes_to_offsets(w, p)) for w, p in zip(words, previous)]
+def thinning(config: Config) -> Augmentation:
+    """What is done to ink that is not augmented: slant at the mean of training's, and points left out as they
+    are there. Chain tokens do not depend on where a line's points lie, so none are left out for them."""
+    return Augmentation(fraction=0.0 if config.tokenizer == "chain" else config.downsample_mean)
 
 
 # %% ../../nbs/data/03_dataset.ipynb #06397901
 GAP = 2  # WORD tokens between two words
+STRETCH = 1.1  # how much longer a chain code may become by augmentation
 
 
 def count_fitting(
@@ -66,6 +69,21 @@ def count_fitting(
     return 1
 
 
+def tokens_at_most(words: list, config: Config, tokenizer: StrokeTokenizer) -> list:  # of int, one per word
+    "About how many tokens each word takes, when it is bent to its longest."
+    if config.tokenizer == "chain":
+        bend = thinning(config)
+        inks = tokenizer.encode_words([bend(word) for word in words], start=True)
+        return [len(tokens) * STRETCH for tokens in inks]
+    # The share of a stroke's points that is kept; of each two at least, and its pen-up point.
+    most_kept = 1 - max(0, config.downsample_mean - config.downsample_width / 2)
+    points = [
+        len(word.points) * (1 if word.page else most_kept) + 2 * (word.points[:, 2] == 0).sum()
+        for word in words
+    ]
+    return [tokenizer.tokens_per_point * n for n in points]
+
+
 def words_that_fit(
     words: list,  # of `Word`
     config: Config,
@@ -73,16 +91,11 @@ def words_that_fit(
     max_characters: int,
 ) -> list:
     "The words that are short enough for a sample of their own. Raises `CursiveError` where there are none."
-    max_points = (config.max_seq_length - 1) // tokenizer.tokens_per_point
-    most_kept = 1 - max(0, config.downsample_mean - config.downsample_width / 2)  # share of a stroke's points
-
-    def fits(word) -> bool:
-        kept = len(word.points) * (1 if word.page else most_kept)
-        # A stroke keeps two points at least, and its pen-up point.
-        pen_lifts = (word.points[:, 2] == 0).sum()
-        return len(word.text) <= max_characters and kept + 2 * pen_lifts <= max_points
-
-    kept = [word for word in words if fits(word)]
+    tokens = tokens_at_most(words, config, tokenizer)
+    kept = []
+    for word, count in zip(words, tokens):
+        if len(word.text) <= max_characters and count < config.max_seq_length:
+            kept.append(word)
     if not kept:
         raise CursiveError(f"No word fits into max_seq_length={config.max_seq_length}; raise it.")
     return kept
@@ -137,7 +150,7 @@ class Codec:
 
     def __init__(self, config: Config):
         self.config = config
-        self.tokenizer = stroke_tokenizer(config.tokenizer)
+        self.tokenizer = tokenizer_of(config)
         self.characters = CharTokenizer(config.alphabet)
 
     PAD_TOKEN = property(lambda self: self.tokenizer.PAD)
@@ -260,7 +273,8 @@ class StrokeDataset(Codec):
         config = self.config
         words = [self.words[j] for j in self.choose(i, num_words or config.num_words)]
         bend, numbers = self.bend(i)
-        tokens = prepare([bend(word, numbers) for word in words], self.tokenizer, config.start_token)
+        inks = [bend(word, numbers) for word in words]
+        tokens = self.tokenizer.encode_words(inks, config.start_token)
         texts = [word.text for word in words]
         n = count_fitting(tokens, texts, config.max_seq_length, self.characters.max_length)
         author = author_number(words[0].author, config)
@@ -273,12 +287,14 @@ class StrokeDataset(Codec):
 
     def bend(self, i: int) -> tuple:  # (Augmentation, the stream to drop points by)
         "How the words of sample `i` are bent."
-        mean = self.config.downsample_mean
         numbers = Stream(stream(self.config.seed, SAMPLES, i), BEND)
         if not self.augment:
-            return Augmentation(fraction=mean), numbers
+            return thinning(self.config), numbers
         u = numbers.random(DROP_POINTS - BEND)
-        return Augmentation.draw(u, mean, self.config.downsample_width), numbers
+        bend = Augmentation.draw(u, self.config.downsample_mean, self.config.downsample_width)
+        if self.config.tokenizer == "chain":
+            bend = dataclasses.replace(bend, fraction=0.0, drop=0.0)
+        return bend, numbers
 
 
 # %% ../../nbs/data/03_dataset.ipynb #ca2bdfd0
@@ -286,6 +302,10 @@ def create_datasets(args: Config) -> tuple:  # (train, test), each a `StrokeData
     "The two sides of the banks that `args.dataset_name` names, as `train_size` and `test_size` samples."
     words = usable(load_bank(args.dataset_name).words, args)
     learned, held_out = split_words(words, args.seed, args.test_share)
+    if args.tokenizer == "chain" and not args.merge_ids:
+        bend = thinning(args)
+        codes = [chain_code(bend(word), args.grid) for word in learned]
+        args.merge_ids = tuple(itertools.chain(*learn_merges(codes, args.merges)))
     train = StrokeDataset(learned, args, args.train_size, args.augment, "train")
     test = StrokeDataset(held_out, args, args.test_size, False, "test")
     return train, test

@@ -55,7 +55,8 @@ from cursivetransformer.config import (
     write_atomic,
 )
 from ..data.remote import fetched_model, parse_reference
-from ..ink.tokens import CharTokenizer, stroke_tokenizer
+from ..ink.tokenizers import stroke_tokenizer, tokenizer_of
+from ..ink.tokens import CharTokenizer
 from .lora import build_model
 from .transformer import Transformer
 
@@ -100,7 +101,7 @@ def save_model(
         "config": json.dumps(to_dict(c)),
         "step": str(step),
         "loss": json.dumps(loss),
-        "tokenizer": json.dumps(stroke_tokenizer(c.tokenizer).spec()),
+        "tokenizer": json.dumps(tokenizer_of(c).spec()),
         "characters": json.dumps(CharTokenizer(c.alphabet, c.context_block_size).spec()),
     }
     return write_atomic(path, save(weights, {**header, "sha256": digest(weights, header)}))

@@ -15,6 +15,7 @@ __all__ = [
     "LayerCache",
     "KVCache",
     "pen_encoding",
+    "one_chain_step",
     "one_step",
     "self_attention",
     "coverage_scores",
@@ -33,7 +34,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from .coverage import CONV_REACH, TOKENS_A_CHARACTER, Coverage
-from .positions import Pen, PenPosition, Rotation, rotary_angles
+from cursivetransformer.model.positions import (
+    ChainPenPosition,
+    Pen,
+    PenPosition,
+    PointPenPosition,
+    Rotation,
+    WordPen,
+    rotary_angles,
+)
 from cursivetransformer.model.transformer import (
     Block,
     CrossAttention,
@@ -219,23 +228,35 @@ class KVCache:
             layer.seen = layer.seen[rows]
         self.author = kept(self.author)
         if self.pen is not None:
-            self.pen = Pen(*(table[rows] for table in self.pen))
+            self.pen = type(self.pen)(*(table[rows] for table in self.pen))
         self.rows = self.rows[rows]
 
 
 # %% ../../nbs/model/04_decode.ipynb #759fcbbd
 def pen_encoding(encoding: PenPosition, idx: torch.Tensor, cache: KVCache) -> torch.Tensor:  # (B, T, n_embd)
     "`PenPosition.forward` from where the cache's pens are; they move on."
-    if idx.shape[1] == 1:
-        x, y, cache.pen = one_step(encoding, idx, cache.pen)
-    else:
+    if idx.shape[1] > 1:
         x, y, cache.pen = encoding.walk(idx, cache.pen)
+    elif isinstance(encoding, ChainPenPosition):
+        x, y, cache.pen = one_chain_step(encoding, idx, cache.pen)
+    else:
+        x, y, cache.pen = one_step(encoding, idx, cache.pen)
     waves = cache.waves
     angle = torch.addcmul(torch.addcmul(waves.phase, x, waves.frequency_x), y, waves.frequency_y)
     return encoding.proj(angle.sin())
 
 
-def one_step(encoding: PenPosition, idx: torch.Tensor, pen: Pen):  # as `PenPosition.walk`, for tokens (B, 1)
+def one_chain_step(encoding: ChainPenPosition, idx: torch.Tensor, pen: WordPen):  # as `walk`, of (B, 1)
+    "Follow pens along one chain token."
+    place = pen.place + F.embedding(idx, encoding.shift)
+    place = place.masked_fill(idx[..., None] == encoding.WORD, 0)
+    x, y = place.split(1, -1)
+    return x, y, WordPen(place)
+
+
+def one_step(
+    encoding: PointPenPosition, idx: torch.Tensor, pen: Pen
+):  # as `PenPosition.walk`, for tokens (B, 1)
     "Follow pens along one token."
     tokens = torch.cat([pen.last_tokens, idx], 1)
     length = F.embedding(idx, encoding.length[:, None])

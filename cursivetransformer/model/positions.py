@@ -10,8 +10,12 @@ __all__ = [
     "Rotation",
     "rotary_angles",
     "rotate",
-    "Pen",
     "PenPosition",
+    "Pen",
+    "PointPenPosition",
+    "WordPen",
+    "ChainPenPosition",
+    "pen_position",
 ]
 
 # %% ../../nbs/model/00_positions.ipynb #0a5d0ace
@@ -23,7 +27,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..config import Config
-from ..ink.tokens import stroke_tokenizer
+from ..ink.tokenizers import tokenizer_of
 
 # %% ../../nbs/model/00_positions.ipynb #8e80a2da
 ROPE_BASE = 10_000.0  # Su et al., RoFormer (2021)
@@ -64,6 +68,39 @@ WAVELENGTHS_X = [0.06 * (8 / 0.06) ** (i / 7) for i in range(8)]
 WAVELENGTHS_Y = [0.06 * (2 / 0.06) ** (i / 5) for i in range(6)]
 
 
+class PenPosition(nn.Module):
+    """Position encoding of the pen: where it is after each token, as sines and cosines of some wavelengths.
+    How tokens move a pen is for each kind of them to say: it has `start` and `walk`."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        for name, waves in ("frequency_x", WAVELENGTHS_X), ("frequency_y", WAVELENGTHS_Y):
+            self.add_table(name, 2 * math.pi / torch.tensor(waves))
+        self.proj = nn.Linear(2 * (len(WAVELENGTHS_X) + len(WAVELENGTHS_Y)), config.n_embd, bias=False)
+        nn.init.normal_(self.proj.weight, std=0.1)
+
+    def add_table(self, name: str, values):
+        "Constants that go where the module goes, and not into checkpoints."
+        table = torch.as_tensor(values).to(torch.get_default_dtype())
+        self.register_buffer(name, table, persistent=False)
+
+    def start(self, rows: int):
+        "Pens on the writing line, with nothing written."
+        raise NotImplementedError
+
+    def walk(self, idx: torch.Tensor, pen) -> tuple:  # x, y (B, T, 1), the pens after them
+        """Follow pens along tokens (B, T): x from the word's left edge, y from the writing line, after each
+        them."""
+        raise NotImplementedError
+
+    def forward(self, idx: torch.Tensor) -> torch.Tensor:  # (B, T, n_embd)
+        "What to add to the embeddings of tokens (B, T)."
+        x, y, _ = self.walk(idx, self.start(len(idx)))
+        angle = torch.cat([x * self.frequency_x, y * self.frequency_y], -1)
+        return self.proj(torch.cat([angle.sin(), angle.cos()], -1))
+
+
+# %% ../../nbs/model/00_positions.ipynb #e08772df
 class Pen(NamedTuple):
     "Where a pen is, and what is needed to follow it further."
 
@@ -73,34 +110,24 @@ class Pen(NamedTuple):
     last_tokens: torch.Tensor  # (B, tokens of a point but one)
 
 
-# %% ../../nbs/model/00_positions.ipynb #822f48e1
-class PenPosition(nn.Module):
-    "Position encoding of the pen: where it is after each token, as sines and cosines of several wavelengths."
+class PointPenPosition(PenPosition):
+    "For tokens of points, one after the other from the first word on."
 
     def __init__(self, config: Config):
-        super().__init__()
-        tokenizer = stroke_tokenizer(config.tokenizer)
+        super().__init__(config)
+        tokenizer = tokenizer_of(config)
         length, direction = tokenizer.step_tables()
-        frequencies = [2 * math.pi / torch.tensor(waves) for waves in (WAVELENGTHS_X, WAVELENGTHS_Y)]
-        tables = dict(length=torch.tensor(length), direction=torch.tensor(direction))
-        tables |= dict(frequency_x=frequencies[0], frequency_y=frequencies[1])
-        for name, table in tables.items():
-            self.register_buffer(name, table.to(torch.get_default_dtype()), persistent=False)
+        self.add_table("length", length)
+        self.add_table("direction", direction)
         self.memory = tokenizer.tokens_per_point - 1  # how many earlier tokens belong to a step
         self.END, self.WORD = tokenizer.END, tokenizer.WORD
-        self.proj = nn.Linear(2 * (len(WAVELENGTHS_X) + len(WAVELENGTHS_Y)), config.n_embd, bias=False)
-        nn.init.normal_(self.proj.weight, std=0.1)
 
     def start(self, rows: int) -> Pen:
-        "Pens on the writing line, with nothing written."
         zero = self.length.new_zeros(rows, 1, 1)
         nothing = torch.full((rows, self.memory), self.END, device=zero.device)
         return Pen(zero.repeat(1, 1, 2), zero, zero, nothing)
 
-    def walk(self, idx: torch.Tensor, pen: Pen):
-        """Follow pens along tokens (B, T): x from the word's left edge, y from the writing line, (B, T, 1)
-        each, and the pens after them. A point is tokens of direction, then one of length: only that one moves
-        the pen, by the directions just before it. A word's left edge is the largest x before it."""
+    def walk(self, idx: torch.Tensor, pen: Pen) -> tuple:
         tokens = torch.cat([pen.last_tokens, idx], 1)
         length = F.embedding(idx, self.length[:, None])
         parts = [F.embedding(tokens[:, i : i + idx.shape[1]], self.direction) for i in range(self.memory)]
@@ -114,8 +141,37 @@ class PenPosition(nn.Module):
         after = Pen(xy[:, -1:], rightmost[:, -1:], left_edge[:, -1:], tokens[:, idx.shape[1] :])
         return x - left_edge, y, after
 
-    def forward(self, idx: torch.Tensor) -> torch.Tensor:  # (B, T, n_embd)
-        "What to add to the embeddings of tokens (B, T)."
-        x, y, _ = self.walk(idx, self.start(len(idx)))
-        angle = torch.cat([x * self.frequency_x, y * self.frequency_y], -1)
-        return self.proj(torch.cat([angle.sin(), angle.cos()], -1))
+
+# %% ../../nbs/model/00_positions.ipynb #74fc1770
+class WordPen(NamedTuple):
+    "Where a pen is in its word."
+
+    place: torch.Tensor  # (B, 1, 2) canvas heights
+
+
+class ChainPenPosition(PenPosition):
+    "For chain tokens: each moves the pen by its own steps, and a WORD puts it back."
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        tokenizer = tokenizer_of(config)
+        self.add_table("shift", tokenizer.shifts())
+        self.WORD = tokenizer.WORD
+
+    def start(self, rows: int) -> WordPen:
+        return WordPen(self.shift.new_zeros(rows, 1, 2))
+
+    def walk(self, idx: torch.Tensor, pen: WordPen) -> tuple:
+        way = pen.place + F.embedding(idx, self.shift).cumsum(1)
+        # The way up to the latest WORD, which is where its word begins; 0 before the first one.
+        at = torch.arange(idx.shape[1], device=idx.device)
+        latest = torch.where(idx == self.WORD, at, -1).cummax(1)[0]
+        begin = way.gather(1, latest.clamp_min(0)[..., None].expand(-1, -1, 2))
+        place = way - begin * (latest >= 0)[..., None]
+        x, y = place.split(1, -1)
+        return x, y, WordPen(place[:, -1:])
+
+
+def pen_position(config: Config) -> PenPosition:
+    "The position encoding of the pen that fits a config's tokens."
+    return (ChainPenPosition if config.tokenizer == "chain" else PointPenPosition)(config)

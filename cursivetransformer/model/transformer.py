@@ -29,9 +29,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..config import Config, ConfigError, check_shape
-from ..ink.tokens import CharTokenizer, stroke_tokenizer
+from ..ink.tokenizers import tokenizer_of
+from ..ink.tokens import CharTokenizer
 from .coverage import Coverage
-from .positions import PenPosition, Rotation, rotary_angles, rotate
+from .positions import Rotation, pen_position, rotary_angles, rotate
 
 
 # %% ../../nbs/model/02_transformer.ipynb #a77e0002
@@ -202,7 +203,7 @@ def parts_of(config: Config) -> dict:  # name: module
     parts["h"] = nn.ModuleList(Block(c, layer) for layer in range(c.n_layer))
     parts["ln_f"] = nn.LayerNorm(c.n_embd)
     if c.place:
-        parts["place"] = PenPosition(c)
+        parts["place"] = pen_position(c)
     if c.spell:
         parts["letters"] = CTCHead(c.n_embd, c.context_vocab_size)
     return parts
@@ -215,7 +216,7 @@ class Transformer(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        tokenizer = stroke_tokenizer(config.tokenizer)
+        tokenizer = tokenizer_of(config)
         self.pad = tokenizer.PAD
         self.tokens_per_point = tokenizer.tokens_per_point
         self.transformer = nn.ModuleDict(parts_of(config))

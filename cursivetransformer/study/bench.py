@@ -58,7 +58,8 @@ import torch
 from ..config import Config, write_atomic
 from ..data.batches import POOL, Batches
 from ..data.dataset import StrokeDataset, collate, create_datasets
-from ..ink.tokens import CharTokenizer, stroke_tokenizer
+from ..ink.tokenizers import tokenizer_of
+from ..ink.tokens import CharTokenizer
 from ..model.checkpoint import load_checkpoint, pick_device
 from ..model.cpu import use_cpu_kernels
 from ..model.lora import build_model
@@ -313,7 +314,8 @@ def kept_bytes(model: Transformer, batch: tuple) -> int:
 def bench_train(config: Config) -> list:  # of `Timing`
     "A training step on the same number of samples."
     config.vary_words = False  # so that both ways do as many words
-    training, _ = create_datasets(set_sizes(config))
+    training, _ = create_datasets(config)
+    set_sizes(config)  # which the datasets know: chain tokens learn their pairs from the words
     step = our_step(config, training)
     operations = count_operations(step.model, step.batch)
     weights = 4 * sum(p.numel() for p in step.model.parameters())  # bytes
@@ -338,7 +340,7 @@ ILIAD = (
 def full_forward(model: Transformer, text: str, steps: int):
     "Write tokens the plain way: each by a forward pass over all before it."
     device = model.lm_head.weight.device
-    idx = torch.tensor([[stroke_tokenizer(model.config.tokenizer).END]], device=device)
+    idx = torch.tensor([[tokenizer_of(model.config).END]], device=device)
     context = torch.from_numpy(CharTokenizer(model.config.alphabet).encode(text))[None].to(device)
     for _ in range(steps):
         idx = torch.cat([idx, model(idx, context)[0][:, -1].argmax(-1, keepdim=True)], 1)
@@ -357,7 +359,7 @@ def bench_sample(config: Config) -> list:  # of `Timing`
     "One word, and a paragraph."
     model = load_checkpoint(config.local_checkpoint_path, config.device)
     device = model.lm_head.weight.device
-    per_point = stroke_tokenizer(model.config.tokenizer).tokens_per_point
+    per_point = tokenizer_of(model.config).tokens_per_point
     write("warm up", model, respell=None)
     rows = []
     plain_token = None  # seconds, from the first text
@@ -423,7 +425,9 @@ def growth(config: Config, most_words: int = COUNTS[-1]) -> Growth:
         rows = max(1, config.batch_size * config.num_words // num_words)
         changes = dict(num_words=num_words, vary_words=False, batch_size=rows, max_seq_length=context)
         c = dataclasses.replace(config, **changes)
-        steps.append((context, our_step(set_sizes(c), create_datasets(c)[0], 4).seconds))
+        training = create_datasets(c)[0]
+        set_sizes(c)
+        steps.append((context, our_step(c, training, 4).seconds))
     return Growth(writing, steps)
 
 

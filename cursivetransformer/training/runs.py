@@ -54,7 +54,8 @@ from cursivetransformer.config import (
     write_atomic,
 )
 from ..data.remote import Reference, RunError, Source, fetch_file, newest, say
-from ..ink.tokens import CharTokenizer, stroke_tokenizer
+from ..ink.tokenizers import tokenizer_of
+from ..ink.tokens import CharTokenizer
 from ..model.checkpoint import load_state, open_checkpoint, pick_device
 from ..model.lora import add_authors, add_hand, build_model
 from ..model.transformer import Transformer
@@ -124,7 +125,7 @@ def set_sizes(
     longest sequences; and the authors, unless it names some."""
     config.authors = config.authors or tuple(sorted({w.author for w in words if w.author}))
     characters = CharTokenizer(config.alphabet)
-    config.vocab_size = stroke_tokenizer(config.tokenizer).vocab_size
+    config.vocab_size = tokenizer_of(config).vocab_size
     config.block_size = config.max_seq_length
     config.context_vocab_size = characters.vocab_size
     config.context_block_size = characters.max_length

@@ -20,8 +20,7 @@ import math
 import torch
 
 from ..config import Config, CursiveError
-from ..data.dataset import Codec, Sample, author_number, collate, prepare
-from ..ink.points import Augmentation
+from ..data.dataset import Codec, Sample, author_number, collate, thinning
 from ..ink.tokens import CharTokenizer
 from ..model.lora import in_hand
 from ..model.transformer import Transformer
@@ -80,8 +79,8 @@ def sample_of(words: list, codec: Codec) -> Sample:
     """Some `Word`s of one author as a sample: whole, with shear and downsampling at their means and nothing
     random."""
     config = codec.config
-    bend = Augmentation(fraction=config.downsample_mean)
-    tokens = prepare([bend(w) for w in words], codec.tokenizer, config.start_token)
+    bend = thinning(config)
+    tokens = codec.tokenizer.encode_words([bend(w) for w in words], config.start_token)
     author = author_number(words[0].author, config)
     return Sample(codec.tokenizer.join(tokens), " ".join(w.text for w in words), author)
 

@@ -34,11 +34,12 @@ import torch
 from torch.nn import functional as F
 
 from ..config import CursiveError, WritingOptions
-from ..data.dataset import StrokeDataset, input_and_target, pad_stack, prepare
-from ..ink.points import Augmentation
-from ..ink.tokens import CharTokenizer, StrokeTokenizer, stroke_tokenizer
+from ..data.dataset import StrokeDataset, input_and_target, pad_stack, thinning
+from ..ink.points import LINE_START
+from ..ink.tokenizers import tokenizer_of
+from ..ink.tokens import CharTokenizer, StrokeTokenizer
 from ..model.transformer import Transformer
-from .sample import BATCH_ROWS, GroupBuilder, points_of_words, sample_tokens
+from .sample import BATCH_ROWS, GroupBuilder, sample_tokens
 
 # %% ../../nbs/writing/03_capture.ipynb #att00010
 KINDS = "cross", "self"  # attention to the characters; to the stroke tokens so far
@@ -134,7 +135,7 @@ class Trace:
     @functools.cached_property
     def ink(self) -> np.ndarray:  # (N, 3) x from the left edge, y from the writing line
         "The points drawn. Raises `CursiveError` where there is none."
-        words = points_of_words(self.tokenizer.split(self.tokens), self.tokenizer)
+        words = self.tokenizer.decode_words(self.tokenizer.split(self.tokens), LINE_START)
         if not words:
             raise CursiveError(f"Nothing was drawn for {self.text!r}.")
         points = np.vstack(words)
@@ -150,7 +151,7 @@ class Trace:
 # %% ../../nbs/writing/03_capture.ipynb #att00022
 def trace_of(model: Transformer, call: CapturedCall, row: int, joined: dict) -> Trace:
     "What a row of a call says. Words end before their END, rows of a batch before their padding."
-    tokenizer = stroke_tokenizer(model.config.tokenizer)
+    tokenizer = tokenizer_of(model.config)
     tokens = joined["tokens"][row].numpy()
     ends = np.flatnonzero((tokens == tokenizer.PAD) | (tokens == tokenizer.END))
     ends = ends[ends > 0]  # an END in front is the start token
@@ -219,7 +220,7 @@ class AttentionCapture:
             raise CursiveError("Nothing was captured: call the model, or write, within the with statement.")
         call = self.calls[call]
         joined = {what: call.join(what) for what in call.pieces if what != "tokens"}
-        joined["tokens"] = call.join("tokens", stroke_tokenizer(self.model.config.tokenizer).PAD)
+        joined["tokens"] = call.join("tokens", tokenizer_of(self.model.config).PAD)
         return [trace_of(self.model, call, row, joined) for row in range(len(call.context))]
 
 
@@ -339,11 +340,11 @@ def trace_ink(
 ) -> list:  # of `Trace`, one a word
     "The attention to somebody's own ink, thinned out as the model's is."
     c = model.config
-    tokenizer = stroke_tokenizer(c.tokenizer)
-    thin = Augmentation(fraction=c.downsample_mean)
+    tokenizer = tokenizer_of(c)
+    thin = thinning(c)
     start = [tokenizer.END] * c.start_token
     traces = []
     for word in words:
-        tokens = np.concatenate([start, *prepare([thin(word)], tokenizer, c.start_token)]).astype(int)
+        tokens = np.concatenate([start, *tokenizer.encode_words([thin(word)], c.start_token)]).astype(int)
         traces.append(Trace(word.text, tokens, tokenizer))
     return replay(model, traces, kinds=kinds)[0]

@@ -4,20 +4,14 @@
 
 # %% auto #0
 __all__ = [
-    "MIN_POINTS",
-    "FORBIDDEN",
     "FILLER_WORDS",
     "STYLE_WORD",
     "MAX_STYLE_TOKENS",
-    "MAX_POINTS_PER_WORD",
-    "MAX_POINTS_PER_CHARACTER",
     "MIN_STEPS",
     "CHECK_EVERY",
     "BATCH_ROWS",
     "CHUNK",
     "TRIES",
-    "WordMachine",
-    "word_machine",
     "Grammar",
     "choose_tokens",
     "needs_style",
@@ -25,7 +19,6 @@ __all__ = [
     "style_word",
     "Group",
     "GroupBuilder",
-    "max_tokens",
     "max_group_tokens",
     "step_limit",
     "WrittenWord",
@@ -35,8 +28,6 @@ __all__ = [
     "fill_holes",
     "sample_tokens",
     "Drawn",
-    "points_after",
-    "points_of_words",
     "draw_groups",
     "draw_words",
 ]
@@ -52,44 +43,15 @@ from torch.nn.utils import parametrize
 
 from ..config import CursiveError, WritingOptions
 from ..data.banks import load_bank
-from ..data.dataset import GAP, StrokeDataset, pad_stack, prepare
+from ..data.dataset import GAP, StrokeDataset, pad_stack, thinning
 from ..data.seeds import sample_rng
-from ..ink.points import LINE_START, Augmentation, Word, offsets_to_strokes
-from ..ink.tokens import CharTokenizer, PointTokenizer, StrokeTokenizer, stroke_tokenizer
+from ..ink.points import LINE_START, Word
+from ..ink.tokenizers import tokenizer_of
+from ..ink.tokens import FORBIDDEN, CharTokenizer, StrokeTokenizer
 from ..model.checkpoint import one_thread
 from ..model.decode import KVCache, advance
 from ..model.lora import in_hand
 from ..model.transformer import Transformer
-
-# %% ../../nbs/writing/01_sample.ipynb #928ef447
-MIN_POINTS = 3  # of a word, by the grammar: a dot is the shortest, the pen is put down, moved and lifted
-FORBIDDEN = -1  # stands in a transition table where a token may not come
-
-
-class WordMachine(typing.NamedTuple):
-    "The finite-state machine that accepts the tokens of one word. It begins in state 0."
-
-    next_state: torch.Tensor  # (states, vocab_size) its transition table: the state that a token leads to
-    may_end: int  # the state in which the word is complete
-
-
-def word_machine(tokenizer: PointTokenizer) -> WordMachine:
-    """The machine of words whose points all take the same number of tokens: a state says which token of which
-    point comes next."""
-    per_point = tokenizer.tokens_per_point
-    slot = torch.from_numpy(tokenizer.slot)
-    lifts_pen = torch.from_numpy(tokenizer.lifts_pen)
-    drawing = MIN_POINTS * per_point  # from here on, the states of any further point, over and over
-    may_end = drawing + per_point  # behind a point that lifts the pen
-    next_state = torch.full((may_end + 1, tokenizer.vocab_size), FORBIDDEN)
-    # Each line overwrites a part of those before: back to `drawing`, but for a point that lifts the pen.
-    for state in range(may_end):
-        next_state[state, slot == state % per_point] = state + 1
-    next_state[may_end - 1, slot == per_point - 1] = drawing
-    for end_of_point in drawing - 1, may_end - 1:
-        next_state[end_of_point, lifts_pen] = may_end
-    next_state[may_end, slot == 0] = drawing + 1  # or else the word goes on
-    return WordMachine(next_state, may_end)
 
 
 # %% ../../nbs/writing/01_sample.ipynb #98405f78
@@ -97,24 +59,23 @@ class Grammar:
     """Constrained decoding: a finite-state machine that says which tokens may come next in each row, and in
     which state the row is then, for rows of so many words or fewer.
 
-        begin    --(two points, then any point)-->  drawing or may end
-        drawing  --(any point)------------------->  drawing or may end
-        may end  --(any point)------------------->  drawing or may end
-        may end  --(WORD, WORD)------------------>  begin the next word; behind the last, WORD or END: done
-        done     --(END)------------------------->  done
+        begin    --(ink, by the tokenizer's `WordMachine`)-->  may end
+        may end  --(more ink)--------->  may end
+        may end  --(WORD, WORD)------->  begin the next word; behind the last, WORD or END: done
+        done     --(END)-------------->  done
 
-    A point leads to `drawing` if the pen stays down, to `may end` if it is lifted, by way of a state for each
-    of its tokens. A step adds a row of `mask` to the logits, and goes on to `next_state[state, token]`."""
+    A step adds a row of `mask` to the logits, and goes on to `next_state[state, token]`."""
 
-    def __init__(self, tokenizer: PointTokenizer, words: int = 1, device="cpu"):
-        word = word_machine(tokenizer)
-        between = len(word.next_state)  # one more state of each word: between the two WORD tokens behind it
+    def __init__(self, tokenizer: StrokeTokenizer, words: int = 1, device="cpu"):
+        word = tokenizer.word_machine()
+        word_next_state = torch.from_numpy(word.next_state)
+        between = len(word_next_state)  # one more state of each word: between the two WORD tokens behind it
         self.states_per_word = between + 1
         self.done = words * self.states_per_word
         next_state = torch.full((self.done + 1, tokenizer.vocab_size), FORBIDDEN)
-        allowed = word.next_state != FORBIDDEN
+        allowed = word_next_state != FORBIDDEN
         for first in range(0, self.done, self.states_per_word):
-            next_state[first : first + between][allowed] = first + word.next_state[allowed]
+            next_state[first : first + between][allowed] = first + word_next_state[allowed]
             next_word = first + self.states_per_word
             if next_word == self.done:  # a model that was taught parts of lines would go on to another word
                 next_state[first + word.may_end, [tokenizer.WORD, tokenizer.END]] = self.done
@@ -193,8 +154,7 @@ def style_word(
         order = np.argsort(dataset.lengths, kind="stable")
         index = order[sample_rng(options.seed, STYLE_WORD).integers((len(order) + 1) // 2)]
     word = dataset.words[index]
-    mean = Augmentation(fraction=dataset.config.downsample_mean)
-    return dataclasses.replace(word, points=mean(word))
+    return dataclasses.replace(word, points=thinning(dataset.config)(word))
 
 
 # %% ../../nbs/writing/01_sample.ipynb #1baf5960
@@ -224,7 +184,7 @@ class GroupBuilder:
     ):
         self.config = model.config
         self.n_words = options.n_words  # in the context, fillers included; only without a start token
-        self.tokenizer = stroke_tokenizer(model.config.tokenizer)
+        self.tokenizer = tokenizer_of(model.config)
         if dataset is None and needs_style(model, options):
             dataset = style_dataset(model)
         self.dataset = dataset
@@ -239,7 +199,7 @@ class GroupBuilder:
         "The start token, and the tokens of the style word."
         tokens = [np.array([self.tokenizer.END])] if self.config.start_token else []
         if self.style:
-            tokens += prepare([self.style.points], self.tokenizer, self.config.start_token)
+            tokens += self.tokenizer.encode_words([self.style.points], self.config.start_token)
             tokens.append(np.array([self.tokenizer.WORD] * GAP))
         return np.concatenate(tokens)
 
@@ -264,32 +224,22 @@ class GroupBuilder:
 
 
 # %% ../../nbs/writing/01_sample.ipynb #e054875c
-# A word may take so many points, and so many more for each of its characters. Source: words of humans
-# (bigbank_3325 and easybank, with 60 % of their points left out) take up to 39 points for each character, and
-# 85 where they have only two.
-MAX_POINTS_PER_WORD = 30
-MAX_POINTS_PER_CHARACTER = 40
 # Tokens for which the prompt must leave room: for a whole word at least. The shortest that the grammar allows
 # is `MIN_POINTS` points and END, 7 tokens or 10; the rest is to spare.
 MIN_STEPS = 16
 
 
-def max_tokens(word: str, tokens_per_point: int) -> int:
-    "How many tokens a word may take; then it is cut off."
-    return (MAX_POINTS_PER_WORD + MAX_POINTS_PER_CHARACTER * len(word)) * tokens_per_point
-
-
-def max_group_tokens(group: Group, tokens_per_point: int) -> int:
+def max_group_tokens(group: Group, tokenizer: StrokeTokenizer) -> int:
     "How many tokens the words of a group may take, with the WORD tokens behind each."
-    return sum(max_tokens(word, tokens_per_point) + GAP for word in group.words)
+    return sum(tokenizer.max_tokens(len(word)) + GAP for word in group.words)
 
 
 def step_limit(model: Transformer, groups: list[Group], options: WritingOptions) -> int:
     """How many tokens the rows of a batch may take, whatever happens. Raises `CursiveError` if the prompt
     leaves no room for words."""
     prompt_length = len(groups[0].prompt)
-    tokens_per_point = stroke_tokenizer(model.config.tokenizer).tokens_per_point
-    longest = max(max_group_tokens(g, tokens_per_point) for g in groups)
+    tokenizer = tokenizer_of(model.config)
+    longest = max(max_group_tokens(g, tokenizer) for g in groups)
     # As in the original, `num_steps` counts the prompt.
     limit = min(longest, max(MIN_STEPS, options.num_steps - prompt_length))
     if model.config.positions == "learned":
@@ -316,7 +266,7 @@ def cut_words(
     log_probs: np.ndarray,  # (T,) log-probability of each
     finished: bool,  # whether the last word ended by itself
     group: Group,
-    tokenizer: PointTokenizer,
+    tokenizer: StrokeTokenizer,
 ) -> list[WrittenWord]:
     """Cut what a row wrote into words. A word that takes more than `max_tokens` is cut off there, and those
     after it are missing."""
@@ -326,7 +276,7 @@ def cut_words(
     pieces = pieces[: len(group.words)]
     words = []
     for word, piece, piece_log_probs in zip(group.words, pieces, log_probs_of_pieces):
-        limit = max_tokens(word, tokenizer.tokens_per_point)
+        limit = tokenizer.max_tokens(len(word))
         is_last = piece is pieces[-1]
         ended = len(piece) < limit and (finished or not is_last)
         mean_log_prob = float(piece_log_probs.sum() / max(1, len(piece_log_probs)))
@@ -353,7 +303,7 @@ class Rows:
         device = model.lm_head.weight.device
         self.groups = groups
         self.options = options
-        self.tokenizer = stroke_tokenizer(model.config.tokenizer)
+        self.tokenizer = tokenizer_of(model.config)
         self.max_steps = step_limit(model, groups, options)
         self.step = 0  # how many tokens each row has written
         # Per row.
@@ -370,7 +320,7 @@ class Rows:
         self.new_tokens = []  # of (R, 1)
         self.new_log_probs = []  # of (R, 1)
         # Per group.
-        limits = [max_group_tokens(g, self.tokenizer.tokens_per_point) for g in groups]
+        limits = [max_group_tokens(g, self.tokenizer) for g in groups]
         self.limits = torch.tensor(limits, device=device)  # (G,) tokens
         self.written = torch.full((len(groups), self.max_steps), self.tokenizer.END, device=device)
         self.log_probs = torch.zeros(len(groups), self.max_steps, device=device)  # of what is written
@@ -468,31 +418,6 @@ class Drawn:
     mean_log_prob: float  # as of `WrittenWord`
 
 
-def points_after(
-    previous: np.ndarray,  # (M, 3) points of the word before
-    offsets: np.ndarray,  # (N, 3) the first of them from its last point
-) -> np.ndarray:  # (N, 3)
-    "The points of a word that is reached from the one before it."
-    return offsets_to_strokes(offsets) + previous[-1] * [1, 1, 0]
-
-
-def points_of_words(
-    pieces: list[np.ndarray],  # tokens of words that were written together
-    tokenizer: StrokeTokenizer,
-    previous: np.ndarray = LINE_START,  # (M, 3) points of what was written before
-) -> list[np.ndarray]:  # (N, 3) per word, all in one frame; a word without a whole point is missing
-    "The points of some words, each reached from the one before."
-    words = []
-    for tokens in pieces:
-        offsets = tokenizer.decode(tokens)
-        if not len(offsets):
-            continue
-        offsets[-1, 2] = 0  # a word that was cut off would hang on to the next
-        previous = points_after(previous, offsets)
-        words.append(previous)
-    return words
-
-
 # %% ../../nbs/writing/01_sample.ipynb #92ebb92b
 BATCH_ROWS = 64  # groups sampled together: more gains nothing on a CPU, and memory stays bounded
 CHUNK = 4 * BATCH_ROWS  # words handed on together: enough to put words of one length into a batch
@@ -513,7 +438,7 @@ def draw_groups(
         # The grammar makes words whole: only the last that a row wrote can lack its ink, and be missing.
         for group_indices, words in zip(indices, sample_tokens(model, batch, options)):
             before = builder.style.points if builder.style else LINE_START
-            inks = points_of_words([w.tokens for w in words], builder.tokenizer, before)
+            inks = builder.tokenizer.decode_words([w.tokens for w in words], before)
             for i, word, ink in zip(group_indices, words, inks):
                 drawn[i] = Drawn(ink - [ink[:, 0].min(), 0, 0], word.ended, word.mean_log_prob)
         yield drawn

@@ -11,6 +11,7 @@ from cursivetransformer.config import ALPHABET, ConfigError, CursiveError
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.data.dataset import prepare
 from cursivetransformer.ink.points import downsample, offsets_to_strokes
+from cursivetransformer.ink.tokenizers import stroke_tokenizer
 from cursivetransformer.ink.tokens import (
     RADIUS_EDGES,
     THETA_EDGES,
@@ -19,7 +20,6 @@ from cursivetransformer.ink.tokens import (
     CharTokenizer,
     PolarTokenizer,
     fold,
-    stroke_tokenizer,
 )
 
 BOTH = PolarTokenizer(), CartesianTokenizer()

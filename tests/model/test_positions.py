@@ -5,7 +5,7 @@ from models import SIZES
 
 from cursivetransformer.config import preset
 from cursivetransformer.ink.points import LINE_START, offsets_to_strokes, strokes_to_offsets
-from cursivetransformer.ink.tokens import stroke_tokenizer
+from cursivetransformer.ink.tokenizers import stroke_tokenizer
 from cursivetransformer.model.positions import PenPosition
 
 

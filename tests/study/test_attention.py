@@ -10,7 +10,7 @@ from attention_cases import make
 
 from cursivetransformer.config import WritingOptions
 from cursivetransformer.ink.points import Word
-from cursivetransformer.ink.tokens import stroke_tokenizer
+from cursivetransformer.ink.tokenizers import stroke_tokenizer
 from cursivetransformer.study.attention import (
     animate,
     entropy,

@@ -19,7 +19,8 @@ from cursivetransformer.data.dataset import create_datasets
 from cursivetransformer.data.seeds import sample_rng
 from cursivetransformer.ink.curves import on_page
 from cursivetransformer.ink.points import strokes
-from cursivetransformer.ink.tokens import CharTokenizer, stroke_tokenizer
+from cursivetransformer.ink.tokenizers import stroke_tokenizer
+from cursivetransformer.ink.tokens import CharTokenizer
 from cursivetransformer.model.checkpoint import load_original
 from cursivetransformer.writing import sample
 from cursivetransformer.writing.page import write
@@ -30,7 +31,6 @@ from cursivetransformer.writing.sample import (
     choose_tokens,
     draw_words,
     fill_holes,
-    max_tokens,
     sample_tokens,
 )
 from cursivetransformer.writing.spelling import generate_words
@@ -56,9 +56,9 @@ def test_even_an_untrained_model_ends_every_word(options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         inks = generate_words(model, ["ab", "c", "def"], wild)
-    k = stroke_tokenizer(model.config.tokenizer).tokens_per_point
+    tokenizer = tokenizer_of(model.config)
     for word, points in zip(["ab", "c", "def"], inks):
-        assert 1 <= len(points) <= max_tokens(word, k) // k + 1
+        assert 1 <= len(points) <= tokenizer.max_tokens(len(word)) // tokenizer.tokens_per_point + 1
 
 
 def test_a_word_that_finds_no_end_is_written_again_and_named(monkeypatch, default):

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# What a GPU is asked, in under nine minutes on an H100 or H200, without a network:
+#     benchmarks/gpu.sh OUT BANK            BANK is a word bank, or several joined by +
+#     benchmarks/gpu.sh OUT BANK --small    the same in miniature, from end to end on any machine
+# Everything lands in OUT/<name of the card>. A step that is done is not done again, so a call that was cut
+# off can be repeated.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=${1:?where to put the results} bank=${2:?a word bank} small=${3:-}
+card=$(python3 -c "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu')")
+folder=$out/${card// /-}
+mkdir -p "$folder"
+export WANDB_MODE=disabled PYTHONUNBUFFERED=1
+cursive() { python3 -m cursivetransformer "$@"; }
+step() { # name, command: its output to name.log, once
+    local name=$1
+    shift
+    if [ -e "$folder/$name.done" ]; then
+        echo "== $name: done before"
+        return
+    fi
+    echo "== $name: $*"
+    local start=$SECONDS
+    "$@" > "$folder/$name.log" 2>&1 || { tail -n 20 "$folder/$name.log"; echo "== $name failed"; return; }
+    echo "$((SECONDS - start)) s" | tee "$folder/$name.done"
+    tail -n 3 "$folder/$name.log"
+}
+if [ "$small" = --small ]; then
+    size=(--train-size 200 --test-size 20 --n-layer 1 --num-words 1 --max-seq-length 300)
+    steps=(--max-steps 40 --log-every 20 --print-every 10) batch=4
+else
+    size=() steps=(--max-steps 16000 --log-every 4000 --print-every 500) batch=32
+fi
+
+resume=()
+[ -e "$folder/default/state.pt" ] && resume=(--resume)
+step default cursive train --dataset-name "$bank" --tokenizer chain --batch-size $batch --wandb-mode disabled \
+    --run-dir "$folder/default" "${steps[@]}" "${size[@]}" "${resume[@]}"
+step tests python3 -m pytest -m gpu -n 0 -p no:cacheprovider tests/training/test_gpu.py
+for compile in true false; do
+    step "step-default-compile-$compile" cursive bench train --preset default --dataset-name "$bank" \
+        --compile=$compile --tokenizer chain --batch-size $batch "${size[@]}"
+    step "step-paper-compile-$compile" cursive bench train --dataset-name "$bank" --compile=$compile "${size[@]}"
+done
+step batches cursive bench data --preset default --dataset-name "$bank" --tokenizer chain --batch-size $batch "${size[@]}"
+step writing cursive bench sample
+step ddp-of-one torchrun --nproc-per-node 1 --no-python python3 -m cursivetransformer train --preset debug \
+    --dataset-name "$bank" --max-steps 40 --wandb-mode disabled --run-dir "$folder/ddp"
