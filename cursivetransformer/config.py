@@ -278,7 +278,10 @@ class DataSettings(Settings):
     max_seq_length: int = knob(1050, "data", "stroke tokens in a sample at most", 16, 16384)
     train_size: int = knob(497_000, "data", "distinct training samples", 1, 10**9)
     test_size: int = knob(3_000, "data", "distinct test samples", 1, 10**9)
-    test_share: float = knob(0.05, "data", "share of every author's texts that is held out", 0.0, 0.9)
+    max_text_length: int = knob(50, "data", "characters of a sample's text at most", 1, 4096)
+    test_share: float = knob(0.05, "data", "share of the texts that is held out", 0.0, 0.9)
+    split_version: int = knob(2, "data", "texts are held out by 2: their hash, 1: the seed", 1, 2)
+    splice: float = knob(0.0, "data", "long words made of short ones, for each that there is", 0.0, 10.0)
     augment: bool = knob(True, "data", "vary slant, size, rotation and downsampling of training samples")
     downsample_mean: float = knob(0.65, "data", "share of a stroke's points left out", 0.0, 0.99)
     downsample_width: float = knob(0.1, "data", "how much that share varies from sample to sample", 0.0, 1.0)
@@ -426,9 +429,13 @@ def to_dict(config: Config) -> dict:  # what can be stored
 
 
 def from_dict(d: dict) -> Config:
-    "A config from `to_dict`'s answer, every name and value checked. Raises `ConfigError`."
+    """A config from `to_dict`'s answer, every name and value checked. What an earlier version stored means
+    what it meant then. Raises `ConfigError`."""
     if not isinstance(d, dict):
         raise ConfigError(f"A config is an object of names and values, not {type(d).__name__}.")
+    was_stored = "vocab_size" in d  # by a run or with a model, and not written by hand, with today's defaults
+    if was_stored and "split_version" not in d:
+        d = {"split_version": 1, "max_text_length": d.get("context_block_size") or 50, **d}
     return Config(**checked(Config, d))
 
 

@@ -246,7 +246,7 @@ def test_tests_stand_where_their_module_does():
     "`tests/ink/test_points.py`, or `test_points_of_something.py`, tests `ink.points`."
     order = list(house.exported_modules())
     whole = {"house", "package", "notebooks"}
-    others = {"apps.lab"}  # the panel in a real JupyterLab
+    others = {"apps.lab", "training.gpu"}  # the panel in a real JupyterLab, and what needs a GPU
     tests = sorted((ROOT / "tests").rglob("test_*.py"))
     found = []
     for path in tests:

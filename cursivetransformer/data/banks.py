@@ -14,6 +14,7 @@ __all__ = [
     "PLACE_LIMIT",
     "ASPECT",
     "EMBEDDED_TEXTS",
+    "SPLIT_VERSION",
     "is_file",
     "find_bank",
     "arrays_of_points",
@@ -32,6 +33,9 @@ __all__ = [
     "save_bank",
     "join_strokes",
     "embedded_words",
+    "text_hash",
+    "held_out",
+    "drawn_by_seed",
     "split_words",
     "usable",
 ]
@@ -40,9 +44,11 @@ __all__ = [
 import collections
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import re
+import unicodedata
 import warnings
 import zipfile
 from pathlib import Path
@@ -366,30 +372,62 @@ def embedded_words() -> list:  # of `Word`
 
 
 # %% ../../nbs/data/02_banks.ipynb #92d0cfaa
-def split_words(
+SPLIT_VERSION = Config.split_version  # the split by hash; another hash would be another version
+
+
+def text_hash(text: str) -> float:  # in [0, 1)
+    "A number that depends on a text alone: the beginning of its SHA-256, composed and in UTF-8."
+    digest = hashlib.sha256(unicodedata.normalize("NFC", text).encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def held_out(
+    text: str,
+    share: float = Config.test_share,  # of all texts
+) -> bool:
+    "Whether a text is held out: no model of ours learns it, in whichever bank it stands."
+    return text_hash(text) < share
+
+
+def drawn_by_seed(
     words: list,  # of `Word`
     seed: int,
-    share: float = Config.test_share,  # of the distinct texts of every author
+    share: float,
+) -> set:  # of str
+    "The texts that were held out up to the fifth edition: some of every author's."
+    rng = sample_rng(seed, 2)
+    drawn = set()
+    for author in sorted({w.author for w in words}):
+        theirs = sorted({w.text for w in words if w.author == author})
+        theirs = rng.permutation(theirs).tolist()
+        # Texts held out for an earlier author count for this one too.
+        missing = round(share * len(theirs)) - len(drawn.intersection(theirs))
+        if not drawn:
+            missing = max(1, missing)
+        more = [text for text in theirs if text not in drawn]
+        drawn.update(more[: max(0, missing)])
+    return drawn
+
+
+def split_words(
+    words: list,  # of `Word`
+    config: Config,  # its `test_share`, `split_version` and, for version 1, `seed`
 ) -> tuple:  # (training words, test words)
-    """Hold out some texts of every author, by seed, and one at least in all, with all words of the same text
-    on the same side. Raises `CursiveError` where there is only one text."""
+    """Hold out some texts, with all words of the same text on the same side, and one text at least on each.
+    Raises `CursiveError` where there is only one."""
     texts = {w.text for w in words}
     if len(texts) < 2:
         raise CursiveError(f"Training needs words of at least 2 different texts, and there are {len(texts)}.")
-    rng = sample_rng(seed, 2)
     human = [w for w in words if not w.page] or words
-    held_out = set()
-    for author in sorted({w.author for w in human}):
-        theirs = sorted({w.text for w in human if w.author == author})
-        theirs = rng.permutation(theirs).tolist()
-        # Texts held out for an earlier author count for this one too.
-        missing = round(share * len(theirs)) - len(held_out.intersection(theirs))
-        if not held_out:
-            missing = max(1, missing)
-        more = [text for text in theirs if text not in held_out]
-        held_out.update(more[: max(0, missing)])
-    train = [w for w in words if w.text not in held_out]
-    test = [w for w in human if w.text in held_out]
+    if config.split_version == SPLIT_VERSION:
+        lowest = min((w.text for w in human), key=text_hash)
+        highest = max(texts, key=text_hash)
+        chosen = {text for text in texts if held_out(text, config.test_share)}
+        chosen = (chosen | {lowest}) - {highest}
+    else:
+        chosen = drawn_by_seed(human, config.seed, config.test_share)
+    train = [w for w in words if w.text not in chosen]
+    test = [w for w in human if w.text in chosen]
     return train, test
 
 

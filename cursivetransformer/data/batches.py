@@ -422,7 +422,7 @@ def chain_tokens(
     instances: Instances,
     bend: Augmentation,  # of (I,) amounts
 ) -> InstanceTokens:
-    "Chain tokens: the line is bent, laid on the grid and followed; then pairs are merged in all words at once."
+    "Chain tokens: the line is bent, laid on the grid and followed; pairs are merged in all words at once."
     points = thin_out(words, instances.word, torch.zeros_like(bend.fraction))
     points = points.where(points.pen_down)
     x, y = bend_points(words.xy[:, points.point], bend, points.instance)

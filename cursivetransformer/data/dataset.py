@@ -36,6 +36,7 @@ import torch
 
 from ..config import Config, CursiveError
 from .banks import load_bank, split_words, usable
+from .splice import spliced_words
 from .seeds import Stream, stream
 from ..ink.chain import chain_code, learn_merges
 from ..ink.points import Augmentation, array_module
@@ -151,7 +152,7 @@ class Codec:
     def __init__(self, config: Config):
         self.config = config
         self.tokenizer = tokenizer_of(config)
-        self.characters = CharTokenizer(config.alphabet)
+        self.characters = CharTokenizer(config.alphabet, config.max_text_length)
 
     PAD_TOKEN = property(lambda self: self.tokenizer.PAD)
     END_TOKEN = property(lambda self: self.tokenizer.END)
@@ -301,11 +302,12 @@ class StrokeDataset(Codec):
 def create_datasets(args: Config) -> tuple:  # (train, test), each a `StrokeDataset`
     "The two sides of the banks that `args.dataset_name` names, as `train_size` and `test_size` samples."
     words = usable(load_bank(args.dataset_name).words, args)
-    learned, held_out = split_words(words, args.seed, args.test_share)
+    learned, held_out = split_words(words, args)
     if args.tokenizer == "chain" and not args.merge_ids:
         bend = thinning(args)
         codes = [chain_code(bend(word), args.grid) for word in learned]
         args.merge_ids = tuple(itertools.chain(*learn_merges(codes, args.merges)))
+    learned = learned + spliced_words(learned, round(args.splice * len(learned)), args.seed)
     train = StrokeDataset(learned, args, args.train_size, args.augment, "train")
     test = StrokeDataset(held_out, args, args.test_size, False, "test")
     return train, test

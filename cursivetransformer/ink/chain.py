@@ -8,11 +8,13 @@ __all__ = [
     "PEN_DOWN",
     "PEN_UP",
     "FIRST_MERGE",
+    "MOVES",
     "STEP_IDS",
     "BETWEEN_WORDS",
     "ROUNDS",
     "ROOM",
     "KEEP_EVERY",
+    "SPACE_WIDTH",
     "line_steps",
     "chain_codes",
     "chain_code",
@@ -21,11 +23,18 @@ __all__ = [
     "in_a_row",
     "learn_merges",
     "smooth",
-    "ChainTokenizer",
+    "kept_points",
+    "StrokeSteps",
+    "stroke_steps",
     "strokes_of",
+    "chain_word_machine",
+    "side_by_side",
+    "ChainTokenizer",
 ]
 
 # %% ../../nbs/ink/06_chain.ipynb #4d58b523
+import typing
+
 import numpy as np
 
 from .points import array_module, strokes
@@ -37,6 +46,7 @@ NEIGHBOURS = np.array([(1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -
 PEN_DOWN = 8
 PEN_UP = 9
 FIRST_MERGE = 10  # id of the first pair
+MOVES = np.vstack([NEIGHBOURS, np.zeros((2, 2), int)])  # of the pen, by each of those ids
 # id of a step by its dx and dy, each -1, 0 or 1, at [dx + 1, dy + 1]; -1 for no step
 STEP_IDS = np.full((3, 3), -1)
 STEP_IDS[NEIGHBOURS[:, 0] + 1, NEIGHBOURS[:, 1] + 1] = np.arange(8)
@@ -168,18 +178,80 @@ def learn_merges(
 ROUNDS = 4  # of smoothing
 ROOM = 0.5  # cells that a point may be moved by, each way
 KEEP_EVERY = 2  # points of the path; curves are drawn through them
+SPACE_WIDTH = 0.16  # canvas heights between words that were written together
 
 
 def smooth(
     cells: np.ndarray,  # (N, 2) of a stroke
-) -> np.ndarray:  # (M, 2) in cells; the ends stay
+) -> np.ndarray:  # (N, 2) in cells; the ends stay
     "The line through some cells without its staircase."
     path = cells.astype(float)
     for _ in range(ROUNDS):
         path[1:-1] = (path[:-2] + 2 * path[1:-1] + path[2:]) / 4
         path = path.clip(cells - ROOM, cells + ROOM)
-    kept = np.arange(0, len(path), KEEP_EVERY)
-    return path[np.union1d(kept, len(path) - 1)]
+    return path
+
+
+def kept_points(
+    count: int,  # cells of a stroke
+) -> np.ndarray:  # (M,) numbers from 0 to count - 1, both included
+    "Which points of the smoothed line are decoded."
+    return np.union1d(np.arange(0, count, KEEP_EVERY), count - 1)
+
+
+# %% ../../nbs/ink/06_chain.ipynb #467d2c17
+class StrokeSteps(typing.NamedTuple):
+    "Which steps of a chain code draw a stroke."
+
+    cells: np.ndarray  # (N,) those that lead to its cells; the first is the one that puts the pen down
+    end: int  # that lifts the pen; the last of all where none does
+
+
+def stroke_steps(codes: np.ndarray) -> list:  # of `StrokeSteps`
+    "The strokes of a chain code. Pen down while it is down, and pen up while it is up, mean nothing."
+    number = np.arange(len(codes))
+    moves_pen = np.maximum.accumulate(np.where(codes >= PEN_DOWN, number, -1))  # the last that did so
+    is_down = (moves_pen >= 0) & (codes[moves_pen] == PEN_DOWN)
+    was_down = np.append(False, is_down)[:-1]
+    drawn = np.flatnonzero(is_down & ((codes < PEN_DOWN) | ~was_down))
+    begins = np.flatnonzero(is_down & ~was_down)
+    ends = np.flatnonzero(was_down & ~is_down)
+    if len(ends) < len(begins):  # the last stroke lacks its pen up
+        ends = np.append(ends, len(codes) - 1)
+    strokes = np.split(drawn, np.searchsorted(drawn, begins)[1:])
+    return [StrokeSteps(cells, int(end)) for cells, end in zip(strokes, ends)]
+
+
+def strokes_of(codes: np.ndarray) -> list:  # of (N, 2) cells, one a stroke
+    "The cells that each stroke of a chain code goes through. A last stroke may lack its pen up."
+    places = np.cumsum(MOVES[codes], 0)
+    return [places[stroke.cells] for stroke in stroke_steps(codes)]
+
+
+# %% ../../nbs/ink/06_chain.ipynb #75a87f6c
+def chain_word_machine(parts: list, vocab_size: int) -> WordMachine:  # parts: of `ChainTokenizer`
+    """Pen down only when it is up, and up only when it is down; a word may end with the pen up, once
+    something is drawn. States: nothing drawn yet, pen down, pen up behind a stroke."""
+    next_state = np.full((3, vocab_size), FORBIDDEN)
+    for token, steps in enumerate(parts):
+        moves = [step == PEN_DOWN for step in steps if step >= PEN_DOWN]  # of the pen
+        alternates = all(a != b for a, b in zip(moves, moves[1:]))
+        if not moves:
+            next_state[:, token] = range(3)
+        elif alternates:
+            starts = [0, 2] if moves[0] else [1]
+            next_state[starts, token] = 1 if moves[-1] else 2
+    return WordMachine(next_state, may_end=2)
+
+
+def side_by_side(words: list) -> np.ndarray:  # of (N, 3) points; (M, 3)
+    "Words that begin at their own left edges as one line: how far apart they stand is not in their tokens."
+    placed = []
+    left = 0.0
+    for word in words:
+        placed.append(word + [left, 0, 0])
+        left += word[:, 0].max() + SPACE_WIDTH
+    return np.vstack(placed)
 
 
 # %% ../../nbs/ink/06_chain.ipynb #43221a96
@@ -188,6 +260,7 @@ class ChainTokenizer(StrokeTokenizer):
 
     name = "chain"
     tokens_per_point = 1  # every token says something of its own
+    move_name = "token"
 
     def __init__(
         self,
@@ -218,63 +291,45 @@ class ChainTokenizer(StrokeTokenizer):
         return np.array([step for t in tokens if 0 <= t < self.n_bins for step in self.parts[t]], int)
 
     def decode_word(self, tokens: np.ndarray) -> np.ndarray:  # (M, 3) x, y, pen_down
-        "The smooth ink of a word's tokens, from its left edge on the writing line; empty if nothing is drawn."
+        "The smooth ink of a word, from its left edge on the writing line; empty if nothing is drawn."
         out = []
         for cells in strokes_of(self.steps(tokens)):
-            line = smooth(cells) * self.grid
+            line = smooth(cells)[kept_points(len(cells))] * self.grid
             pen_down = np.append(np.ones(len(line)), 0)
             out.append(np.column_stack([np.vstack([line, line[-1:]]), pen_down]))
         return np.vstack(out) if out else np.zeros((0, 3))
 
+    def drawn_by(self, tokens: np.ndarray) -> np.ndarray:
+        tokens = np.asarray(tokens, int)
+        lengths = [len(self.parts[t]) if 0 <= t < self.n_bins else 0 for t in tokens]
+        token_of_step = np.repeat(np.arange(len(tokens)), lengths)
+        steps = []
+        for stroke in stroke_steps(self.steps(tokens)):
+            steps += [*stroke.cells[kept_points(len(stroke.cells))], stroke.end]
+        return token_of_step[np.array(steps, int)]
+
+    def line_of_words(self, words: list) -> np.ndarray:
+        return side_by_side(words)
+
     def shifts(self) -> np.ndarray:  # (vocab_size, 2) canvas heights
         "How far each token moves the pen: the sum of its steps."
-        moves = np.vstack([NEIGHBOURS, np.zeros((2, 2), int)])
         shifts = np.zeros((self.vocab_size, 2))
         for token, parts in enumerate(self.parts):
-            shifts[token] = moves[list(parts)].sum(0) * self.grid
+            shifts[token] = MOVES[list(parts)].sum(0) * self.grid
         return shifts
 
     def word_machine(self) -> WordMachine:
-        """Pen down only when it is up, and up only when it is down; a word may end with the pen up, once
-        something is drawn. States: nothing drawn yet, pen down, pen up behind a stroke."""
-        next_state = np.full((3, self.vocab_size), FORBIDDEN)
-        for token, parts in enumerate(self.parts):
-            moves = [part == PEN_DOWN for part in parts if part >= PEN_DOWN]  # of the pen
-            alternates = all(a != b for a, b in zip(moves, moves[1:]))
-            if not moves:
-                next_state[:, token] = range(3)
-            elif alternates:
-                starts = [0, 2] if moves[0] else [1]
-                next_state[starts, token] = 1 if moves[-1] else 2
-        return WordMachine(next_state, may_end=2)
+        return chain_word_machine(self.parts, self.vocab_size)
 
     def max_tokens(self, characters: int) -> int:
         "Human words take up to 35 tokens a character; one takes 73."
         return 60 + 50 * characters
 
     def decode_words(self, pieces: list, previous=None) -> list:  # of (N, 3) points, one per word
-        "The ink of some words, each from its own left edge; words of no ink are missing."
+        "The ink of some words, each from its own left edge; those without any are missing."
         inks = [self.decode_word(tokens) for tokens in pieces]
         return [ink for ink in inks if len(ink)]
 
     def spec(self) -> dict:
         "What a checkpoint stores."
         return {"name": self.name, "grid": self.grid, "merges": [list(pair) for pair in self.merges]}
-
-
-def strokes_of(codes: np.ndarray) -> list:  # of (N, 2) cells, one a stroke
-    "The cells that each stroke of a chain code goes through. A last stroke may lack its pen up."
-    place = np.zeros(2, int)
-    drawn = None  # the cells of the stroke that is being drawn
-    out = []
-    for code in codes:
-        if code < PEN_DOWN:
-            place = place + NEIGHBOURS[code]
-            if drawn is not None:
-                drawn.append(place)
-        elif code == PEN_DOWN and drawn is None:
-            drawn = [place]
-        elif code == PEN_UP and drawn is not None:
-            out.append(np.array(drawn))
-            drawn = None
-    return out if drawn is None else [*out, np.array(drawn)]

@@ -99,6 +99,8 @@ class StrokeTokenizer:
     becomes tokens is for each kind to say: it has `encode`, `decode` and `spec`."""
 
     name: str  # what a config calls it
+    tokens_per_point: int  # 1 where every token is a move of the pen by itself
+    move_name: str  # what a move of the pen, chosen at once, is called: a point, a token
 
     def __init__(
         self,
@@ -127,6 +129,11 @@ class StrokeTokenizer:
         written before. What holds no whole point is missing, and every word's last point has the pen up."""
         raise NotImplementedError
 
+    def drawn_by(self, tokens: np.ndarray) -> np.ndarray:  # (N,) indices into `tokens`
+        """Which of one word's tokens draws each of the points that they decode to; where that takes several,
+        the first, in which the way there is chosen."""
+        raise NotImplementedError
+
     def word_machine(self) -> WordMachine:
         "Which token may follow which within a word."
         raise NotImplementedError
@@ -146,14 +153,33 @@ class StrokeTokenizer:
         gap = np.array([self.WORD, self.WORD])
         return np.concatenate([part for word in words for part in (gap, word)][1:])
 
-    def split(self, tokens: np.ndarray) -> list:  # of arrays without PAD, END and WORD
-        "Cut a stream of tokens into words: at each pair of WORD tokens, up to the END that follows ink."
+    def word_positions(self, tokens: np.ndarray) -> list:  # of (T,) indices into `tokens`
+        "Where each word's ink is in a stream: between pairs of WORD tokens, up to the END that follows ink."
         tokens = np.asarray(tokens)
         ends = np.flatnonzero(tokens == self.END)
         ends = ends[ends > 0]  # an END in front is the start token
         tokens = tokens[: ends[0]] if len(ends) else tokens
         pairs = np.flatnonzero((tokens[:-1] == self.WORD) & (tokens[1:] == self.WORD))
-        return [word[word < self.n_bins] for word in np.split(tokens, pairs + 1)]
+        words = np.split(np.arange(len(tokens)), pairs + 1)
+        return [word[tokens[word] < self.n_bins] for word in words]
+
+    def split(self, tokens: np.ndarray) -> list:  # of arrays without PAD, END and WORD
+        "Cut a stream of tokens into words."
+        tokens = np.asarray(tokens)
+        return [tokens[word] for word in self.word_positions(tokens)]
+
+    def token_of_point(self, tokens: np.ndarray) -> np.ndarray:  # (N,) indices into `tokens`
+        "Which token of a stream draws each point of its words, as `drawn_by` says."
+        tokens = np.asarray(tokens)
+        return np.concatenate([word[self.drawn_by(tokens[word])] for word in self.word_positions(tokens)])
+
+    def moves(self, tokens: np.ndarray) -> np.ndarray:  # (M,) indices into `tokens`
+        "Where each move of the pen begins in a stream of tokens."
+        return np.concatenate(self.word_positions(tokens))
+
+    def line_of_words(self, words: list) -> np.ndarray:  # (N, 3)
+        "The words that `decode_words` gave as one ink, in the places where they were written."
+        return np.vstack(words)
 
 
 # %% ../../nbs/ink/05_tokens.ipynb #0c51a583
@@ -219,6 +245,7 @@ class PointTokenizer(StrokeTokenizer):
     has `direction_edges` and the three methods that say what a direction is."""
 
     direction_edges: tuple  # of (B,) arrays: what the bins of each direction token begin with
+    move_name = "point"
 
     def __init__(self):
         # The radius comes last in a point, and first in the vocabulary.
@@ -271,15 +298,24 @@ class PointTokenizer(StrokeTokenizer):
     def max_tokens(self, characters: int) -> int:
         return (MAX_POINTS_PER_WORD + MAX_POINTS_PER_CHARACTER * characters) * self.tokens_per_point
 
+    def drawn_by(self, tokens: np.ndarray) -> np.ndarray:
+        """Where each whole point begins: a token of each slot, in order. Anything else is passed over, so
+        that no stream fails."""
+        tokens = np.asarray(tokens, int)
+        ink = np.flatnonzero((tokens >= 0) & (tokens < self.n_bins))
+        if len(ink) < self.tokens_per_point:
+            return np.zeros(0, int)
+        slots = np.lib.stride_tricks.sliding_window_view(self.slot[tokens[ink]], self.tokens_per_point)
+        return ink[np.flatnonzero((slots == np.arange(self.tokens_per_point)).all(1))]
+
+    def moves(self, tokens: np.ndarray) -> np.ndarray:
+        return self.token_of_point(tokens)
+
     def whole_points(self, tokens: np.ndarray) -> np.ndarray:  # (N, tokens_per_point) ids
-        """The points that are complete in a stream: a token of each slot, in order. Anything else is passed
-        over, so that no stream fails."""
+        "The points that are complete in a word's tokens."
         tokens = np.asarray(tokens, int)
         tokens = tokens[(tokens >= 0) & (tokens < self.n_bins)]
-        if len(tokens) < self.tokens_per_point:
-            return np.zeros((0, self.tokens_per_point), int)
-        windows = np.lib.stride_tricks.sliding_window_view(tokens, self.tokens_per_point)
-        return windows[(self.slot[windows] == np.arange(self.tokens_per_point)).all(1)]
+        return tokens[self.drawn_by(tokens)[:, None] + np.arange(self.tokens_per_point)]
 
     def decode(self, tokens: np.ndarray, centre: bool = True) -> np.ndarray:  # (N, 3) radius, theta, pen_down
         """The offsets of one word's tokens; any stream of integers decodes. A bin decodes to its centre, or

@@ -209,7 +209,8 @@ def original_config(
     told |= dict(n_embd=width, n_embd_context=width, max_seq_length=block_size)
     told |= dict(vocab_size=vocab_size, block_size=block_size, context_vocab_size=characters)
     layers = {int(name.split(".")[2]) for name in shape if name.startswith("transformer.h.")}
-    told |= dict(n_layer=1 + max(layers), context_block_size=shape["transformer.wcpe.weight"][0])
+    told |= dict(n_layer=1 + max(layers))
+    told["context_block_size"] = told["max_text_length"] = shape["transformer.wcpe.weight"][0]
     return preset("paper", **told)
 
 

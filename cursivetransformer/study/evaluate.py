@@ -64,7 +64,7 @@ def held_out_words(
     most: int | None = None,  # words at most
 ) -> list:  # of `Word`
     "The words on the test side of the split. Raises `CursiveError` for fewer than `FEWEST_WORDS`."
-    _, words = split_words(usable(bank, config), config.seed, config.test_share)
+    _, words = split_words(usable(bank, config), config)
     words = words[:most]
     if len(words) < FEWEST_WORDS:
         raise CursiveError(

@@ -267,7 +267,7 @@ def judge_clone(
     "How well a hand was learned: `clone.json` and a picture, `hand.png`, in the run's folder say it too."
     learned = load_checkpoint(run.folder, "cpu")
     config = load_config(run.folder / "config.json")
-    sides = split_words(load_bank(config.dataset_name).words, config.seed, config.test_share)
+    sides = split_words(load_bank(config.dataset_name).words, config)
     held_out = [w for w in sides[1] if w.author == words[0].author]
     clone = Clone(
         folder=run.folder,

@@ -5,6 +5,7 @@
 # %% auto #0
 __all__ = [
     "LOSS_LABELS",
+    "SHAPED_BY_MODEL",
     "ORIGINAL_FILE",
     "MAY_CHANGE",
     "STOPPING",
@@ -124,12 +125,16 @@ def set_sizes(
     """Put into a config what follows from its tokenizer, alphabet and `max_seq_length`: vocabularies and
     longest sequences; and the authors, unless it names some."""
     config.authors = config.authors or tuple(sorted({w.author for w in words if w.author}))
-    characters = CharTokenizer(config.alphabet)
+    characters = CharTokenizer(config.alphabet, config.max_text_length)
     config.vocab_size = tokenizer_of(config).vocab_size
     config.block_size = config.max_seq_length
     config.context_vocab_size = characters.vocab_size
     config.context_block_size = characters.max_length
     return config
+
+
+# Settings of data that a model is built for.
+SHAPED_BY_MODEL = "tokenizer", "grid", "merges", "alphabet", "max_text_length"
 
 
 def adopt_shape(config: Config, model: Transformer) -> Transformer:
@@ -140,7 +145,7 @@ def adopt_shape(config: Config, model: Transformer) -> Transformer:
         if name not in model.config.added_authors:
             add_hand(model, name)
     for f in dataclasses.fields(Config):
-        if f.metadata["group"] in ("model", "sizes") or f.name in ("tokenizer", "alphabet"):
+        if f.metadata["group"] in ("model", "sizes") or f.name in SHAPED_BY_MODEL:
             setattr(config, f.name, getattr(model.config, f.name))
     if config.positions == "learned":
         config.max_seq_length = min(config.max_seq_length, config.block_size)

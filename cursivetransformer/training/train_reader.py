@@ -279,7 +279,7 @@ def train_reader(
 
     folder = Path(config.run_dir)
     last = config.max_steps
-    training, held_out = split_words(usable(load_bank(config.dataset_name).words, config), config.seed)
+    training, held_out = split_words(usable(load_bank(config.dataset_name).words, config), config)
     state = start_reader(config, folder)
     reader = state.model
     batches = ReaderBatches(training, reader, config)

@@ -17,10 +17,12 @@ from cursivetransformer.data.banks import (
     bank_writer,
     embedded_words,
     find_bank,
+    held_out,
     load_bank,
     report,
     save_bank,
     split_words,
+    text_hash,
     to_item,
     usable,
 )
@@ -210,35 +212,60 @@ def doubled():
 
 
 def test_no_text_stands_on_both_sides(doubled):
-    train, test = split_words(doubled, seed=5)
+    train, test = split_words(doubled, preset())
     assert not texts(train) & texts(test)
     assert len(train) + len(test) == len(doubled)
+    assert texts(test) == {text for text in texts(doubled) if held_out(text)}
+
+
+def test_a_text_is_held_out_whatever_stands_beside_it(doubled):
+    _, test = split_words(doubled, preset(seed=5))
+    _, half = split_words(doubled[::2], preset(seed=6))
+    assert texts(half) == texts(test) & texts(doubled[::2])
+    # SHA-256 of the composed text, here as the standard library gives it.
+    for text in "Caf\u00e9", "Cafe\u0301":
+        assert text_hash(text) == pytest.approx(
+            int(hashlib.sha256("Caf\u00e9".encode()).hexdigest(), 16) / 2**256
+        )
+    shares = [text_hash(f"word {i}") for i in range(2000)]
+    assert np.quantile(shares, [0.25, 0.5, 0.75]) == pytest.approx([0.25, 0.5, 0.75], abs=0.05)
+
+
+def test_the_split_of_the_fifth_edition_is_by_seed_and_author(doubled):
+    old = preset(seed=5, split_version=1)
+    _, test = split_words(doubled, old)
     assert len(texts(test)) == round(0.05 * len(texts(doubled)))
-    assert [w.text for w in split_words(doubled, seed=6)[1]] != [w.text for w in test]
+    assert [w.text for w in split_words(doubled, preset(seed=6, split_version=1))[1]] != [
+        w.text for w in test
+    ]
+    words = load_bank("embedded").words
+    few = [Word(f"{w.text}s", w.points, "other") for w in words[:20]]
+    _, test = split_words(words + few, preset(seed=5, split_version=1, test_share=0.2))
+    assert len(texts(w for w in test if w.author == "other")) == 4
+    assert len(texts(test)) == 4 + round(0.2 * len(texts(words)))
 
 
-def test_what_a_model_wrote_changes_nothing_about_the_words_that_are_held_out(doubled):
-    train, test = split_words(doubled, seed=5)
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_a_model_wrote_changes_nothing_about_the_words_that_are_held_out(doubled, version):
+    config = preset(seed=5, split_version=version)
+    train, test = split_words(doubled, config)
     again = [Word(w.text, w.points, w.author, (0.0, 0.0)) for w in doubled]
     again.append(Word("Neverwhere", doubled[0].points, doubled[0].author, (0.0, 0.0)))
-    learned, tested = split_words(doubled + again, seed=5)
+    learned, tested = split_words(doubled + again, config)
     assert tested == test  # and is none of them
     assert learned[: len(train)] == train
     assert texts(learned) == texts(train) | {"Neverwhere"}
-    assert split_words(again, seed=5)[1]  # unless there is nothing else
+    assert split_words(again, config)[1]  # unless there is nothing else
 
 
-def test_every_author_is_held_out_by_as_much():
+@pytest.mark.parametrize("share", [0.01, 0.89])
+def test_each_side_has_a_text(share):
     words = load_bank("embedded").words
-    few = [Word(f"{w.text}s", w.points, "other") for w in words[:20]]
-    _, test = split_words(words + few, seed=5, share=0.2)
-    assert len(texts(w for w in test if w.author == "other")) == 4
-    assert len(texts(test)) == 4 + round(0.2 * len(texts(words)))
-    # One at least in all.
-    _, one = split_words(few, seed=1, share=0.01)
-    _, also_one = split_words(few, seed=1, share=0.05)
-    assert len(one) == 1
-    assert texts(one) == texts(also_one)
+    few = [Word(text, words[0].points, "me") for text in ("ab", "ba")]
+    train, test = split_words(few, preset(test_share=share))
+    assert len(train) == len(test) == 1
+    _, smaller = split_words(few, preset(test_share=0.01))
+    assert texts(smaller) == texts(test)
 
 
 def test_ink_that_was_never_lifted_is(tmp_path):

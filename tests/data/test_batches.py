@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cursivetransformer.config import CursiveError, preset
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.data.batches import POOL, Batches, PackedWords, Spans, make_samples
-from cursivetransformer.data.dataset import StrokeDataset, collate, create_datasets, prepare
+from cursivetransformer.data.dataset import StrokeDataset, collate, create_datasets
 from cursivetransformer.ink.points import Word
 
 
@@ -82,7 +82,8 @@ def test_ink_that_a_model_wrote_is_not_thinned_out_again():
     for augment in True, False:
         assert_same(StrokeDataset(mixed, plain, 50, augment), list(range(50)), [3] * 50)
     d = StrokeDataset(mixed[1:2], preset("debug", num_words=1), 1, False)
-    np.testing.assert_array_equal(d.sample(0)[0], prepare([mixed[1].points], d.tokenizer, True)[0])
+    (tokens,) = d.tokenizer.encode_words([mixed[1].points], True)
+    np.testing.assert_array_equal(d.sample(0).tokens, tokens)
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 6)), max_size=20))

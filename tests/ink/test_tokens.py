@@ -9,7 +9,6 @@ from hypothesis.extra.numpy import arrays
 
 from cursivetransformer.config import ALPHABET, ConfigError, CursiveError
 from cursivetransformer.data.banks import load_bank
-from cursivetransformer.data.dataset import prepare
 from cursivetransformer.ink.points import downsample, offsets_to_strokes
 from cursivetransformer.ink.tokenizers import stroke_tokenizer
 from cursivetransformer.ink.tokens import (
@@ -46,7 +45,7 @@ def test_tokens_are_those_of_the_original(shared, case):
         downsample(load_bank(str(shared / f"data/{name}.json.zip")).words[i].points, case["downsample"])
         for name, i in case["source"]
     ]
-    tokens = polar.join(prepare(words, polar, start=False))
+    tokens = polar.join(polar.encode_words(words, start=False))
     assert tokens.tolist() == case["tokens"]
     ids = CharTokenizer().encode(case["text"]).tolist()
     assert ids + [0] * (50 - len(ids)) == case["context"]

@@ -29,7 +29,8 @@ def test_batches_are_the_same_on_both(tokenizer):
 
 
 def test_the_bundled_model_computes_the_same():
-    idx, context = torch.randint(0, 525, (3, 80)), torch.randint(1, 72, (3, 12))
+    idx = torch.randint(0, 525, (3, 80))
+    context = torch.randint(1, 72, (3, 12))
     with torch.no_grad():
         here = load_checkpoint(device="cpu")(idx, context)[0]
         there = load_checkpoint(device="cuda")(idx.cuda(), context.cuda())[0].cpu()

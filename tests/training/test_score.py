@@ -8,7 +8,7 @@ import torch
 
 from cursivetransformer.config import CursiveError, preset
 from cursivetransformer.data.banks import load_bank
-from cursivetransformer.data.dataset import Sample, collate, create_datasets, prepare
+from cursivetransformer.data.dataset import Sample, collate, create_datasets
 from cursivetransformer.ink.points import Augmentation, Word
 from cursivetransformer.model.lora import add_authors, add_hand, in_hand, lora_modules
 from cursivetransformer.training.score import evaluate_words, score_samples
@@ -28,7 +28,7 @@ def test_evaluation_counts_every_real_token_once(default):
     nats = 0.0
     with torch.no_grad():
         for w in words:
-            (tokens,) = prepare([bend(w)], d.tokenizer, True)
+            (tokens,) = d.tokenizer.encode_words([bend(w)], True)
             x, c, y, _ = collate([Sample(tokens, w.text, 0)], d)
             nats += torch.nn.functional.cross_entropy(default(x, c)[0][0], y[0], reduction="sum").item()
     assert one.nats == pytest.approx(nats, rel=1e-4)

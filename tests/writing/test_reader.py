@@ -46,7 +46,7 @@ def held_out(shared):
     bank = []
     for name in "bigbank_3325", "easybank":
         bank += load_bank(str(shared / "data" / f"{name}.json.zip")).words
-    return split_words(usable(bank, preset()), preset().seed)[1]
+    return split_words(usable(bank, preset()), preset(split_version=1))[1]
 
 
 def ink_of(lines: list) -> np.ndarray:

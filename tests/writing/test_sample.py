@@ -19,7 +19,7 @@ from cursivetransformer.data.dataset import create_datasets
 from cursivetransformer.data.seeds import sample_rng
 from cursivetransformer.ink.curves import on_page
 from cursivetransformer.ink.points import strokes
-from cursivetransformer.ink.tokenizers import stroke_tokenizer
+from cursivetransformer.ink.tokenizers import stroke_tokenizer, tokenizer_of
 from cursivetransformer.ink.tokens import CharTokenizer
 from cursivetransformer.model.checkpoint import load_original
 from cursivetransformer.writing import sample
