@@ -334,7 +334,8 @@ class TrainingSettings(Settings):
     patience: int = knob(0, "training", "stop after so many evaluations without gain; 0: never", 0, 10**6)
     grad_clip: float = knob(1.0, "training", "largest gradient norm; 0: no clipping", 0.0, 1e6)
     device: str = knob("auto", "training", "auto, cpu, cuda, cuda:1 or mps")
-    compile: bool = knob(True, "training", "fuse operations with torch.compile, on CUDA GPUs only")
+    cuda_graphs: bool = knob(True, "training", "record a step's operations and replay them, on one CUDA GPU")
+    compile: bool = knob(False, "training", "fuse operations with torch.compile, on CUDA GPUs only")
     seed: int = knob(1337, "training", "fixes split, samples, first weights and ink", 0, 2**31 - 1)
 
 
@@ -372,6 +373,7 @@ class Sizes(Settings):
     context_block_size: int | None = knob(None, "sizes", "characters of the longest text", 1, 10**6)
     merge_ids: tuple = knob((), "sizes", "chain: the pairs that were learned, one after the other")
     authors: tuple = knob((), "sizes", "hands learned together; of several, each has an embedding")
+    tokens_per_character: float = knob(38.0, "sizes", "stroke tokens a character takes, about", above=0)
     added_authors: tuple = knob((), "sizes", "hands added later by LoRA")
 
 

@@ -82,9 +82,7 @@ def eval_command(args: argparse.Namespace) -> int:
         print(legibility_report(args, model, bank))
         return 0
     words = usable(bank, model.config)
-    score = evaluate_words(model, words, args.num_words)
-    print(f"words        {len(words)}\ntokens       {score.tokens}\npoints       {score.points}")
-    print(f"nats/token   {score.per_token:.4f}\nnats/point   {score.per_point:.4f}")
+    print(evaluate_words(model, words, args.num_words))
     return 0
 
 

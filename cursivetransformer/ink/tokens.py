@@ -19,10 +19,15 @@ __all__ = [
     "bin_values",
     "radius_ids",
     "radius_values",
+    "cut_at_words",
     "WordMachine",
     "StrokeTokenizer",
     "Slot",
+    "slots_of",
     "StepTables",
+    "point_starts",
+    "whole_points",
+    "point_step_tables",
     "point_word_machine",
     "points_of_words",
     "PointTokenizer",
@@ -83,6 +88,16 @@ def radius_values(centre: bool) -> np.ndarray:  # (151,) canvas heights
     return values
 
 
+# %% ../../nbs/ink/05_tokens.ipynb #de3e00a8
+def cut_at_words(tokens: np.ndarray, end: int, gap: int) -> list:  # of (T,) indices into `tokens`
+    "The parts of a stream between pairs of `gap`, up to the `end` that follows ink."
+    ends = np.flatnonzero(tokens == end)
+    ends = ends[ends > 0]  # an END in front is the start token
+    tokens = tokens[: ends[0]] if len(ends) else tokens
+    pairs = np.flatnonzero((tokens[:-1] == gap) & (tokens[1:] == gap))
+    return np.split(np.arange(len(tokens)), pairs + 1)
+
+
 # %% ../../nbs/ink/05_tokens.ipynb #25ce48b5
 FORBIDDEN = -1  # stands in a transition table where a token may not come
 
@@ -94,9 +109,10 @@ class WordMachine(typing.NamedTuple):
     may_end: int  # the state in which the word is complete
 
 
+# %% ../../nbs/ink/05_tokens.ipynb #48aa3f7d
 class StrokeTokenizer:
     """What all tokenizers of ink have in common: special tokens, and words in a stream of them. How ink
-    becomes tokens is for each kind to say: it has `encode`, `decode` and `spec`."""
+    becomes tokens is for each kind to say: it has `encode_words`, `decode_words` and `spec`."""
 
     name: str  # what a config calls it
     tokens_per_point: int  # 1 where every token is a move of the pen by itself
@@ -112,12 +128,13 @@ class StrokeTokenizer:
 
     def encode(self, offsets: np.ndarray) -> np.ndarray:  # (T,) ids
         "The tokens of one word's offsets, (N, 3) radius, theta, pen_down."
-        raise NotImplementedError
+        (tokens,) = self.encode_words([offsets_to_strokes(offsets)], start=True)
+        return tokens
 
-    def decode(self, tokens: np.ndarray, centre: bool = True) -> np.ndarray:  # (N, 3) radius, theta, pen_down
-        """The offsets of one word's tokens; any stream of integers decodes. A bin decodes to its centre, or
-        to its left edge."""
-        raise NotImplementedError
+    def decode(self, tokens: np.ndarray) -> np.ndarray:  # (N, 3) radius, theta, pen_down
+        "The offsets of one word's tokens, from the writing line; any stream of integers decodes."
+        words = self.decode_words([tokens], LINE_START)
+        return strokes_to_offsets(words[0], LINE_START) if words else np.zeros((0, 3))
 
     def encode_words(self, words: list, start: bool) -> list:  # of (N, 3) points; of (T,) ids
         """The tokens of each word of a sample. `start` says whether the model has a start token: then a first
@@ -148,25 +165,18 @@ class StrokeTokenizer:
 
     def join(self, words: list) -> np.ndarray:  # (T,)
         "The tokens of several words with two WORD tokens between neighbours."
-        if not words:
-            return np.zeros(0, int)
         gap = np.array([self.WORD, self.WORD])
-        return np.concatenate([part for word in words for part in (gap, word)][1:])
+        parts = [part for word in words for part in (gap, word)][1:]
+        return np.concatenate(parts) if words else np.zeros(0, int)
 
     def word_positions(self, tokens: np.ndarray) -> list:  # of (T,) indices into `tokens`
         "Where each word's ink is in a stream: between pairs of WORD tokens, up to the END that follows ink."
-        tokens = np.asarray(tokens)
-        ends = np.flatnonzero(tokens == self.END)
-        ends = ends[ends > 0]  # an END in front is the start token
-        tokens = tokens[: ends[0]] if len(ends) else tokens
-        pairs = np.flatnonzero((tokens[:-1] == self.WORD) & (tokens[1:] == self.WORD))
-        words = np.split(np.arange(len(tokens)), pairs + 1)
-        return [word[tokens[word] < self.n_bins] for word in words]
+        words = cut_at_words(np.asarray(tokens), self.END, self.WORD)
+        return [word[np.asarray(tokens)[word] < self.n_bins] for word in words]
 
     def split(self, tokens: np.ndarray) -> list:  # of arrays without PAD, END and WORD
         "Cut a stream of tokens into words."
-        tokens = np.asarray(tokens)
-        return [tokens[word] for word in self.word_positions(tokens)]
+        return [np.asarray(tokens)[word] for word in self.word_positions(tokens)]
 
     def token_of_point(self, tokens: np.ndarray) -> np.ndarray:  # (N,) indices into `tokens`
         "Which token of a stream draws each point of its words, as `drawn_by` says."
@@ -190,12 +200,51 @@ class Slot(typing.NamedTuple):
     size: int  # how many ids
 
 
+def slots_of(
+    direction_edges: tuple,
+) -> tuple:  # of `Slot`, in the order in which a point's tokens are written
+    "The ids of a point's tokens. The radius comes last in a point, and first in the vocabulary."
+    slots = [Slot(0, 2 * len(RADIUS_EDGES))]
+    for edges in direction_edges:
+        slots.append(Slot(slots[-1].first + slots[-1].size, len(edges)))
+    return (*slots[1:], slots[0])
+
+
 class StepTables(typing.NamedTuple):
     """What each token adds to a step. A step is the length that its last token gives, in the direction that
     its tokens give together: the sum of their vectors, brought to length 1 where they are several."""
 
     length: np.ndarray  # (vocab_size,) canvas heights; 0 for tokens that say nothing of it
     direction: np.ndarray  # (vocab_size, 2) dx, dy; 0 likewise
+
+
+# %% ../../nbs/ink/05_tokens.ipynb #11056a4d
+def point_starts(tokenizer: "PointTokenizer", tokens: np.ndarray) -> np.ndarray:  # (N,) indices into `tokens`
+    """Where each whole point of a word begins: a token of each slot, in order. Anything else is passed over,
+    so that no stream fails."""
+    per_point = tokenizer.tokens_per_point
+    ink = np.flatnonzero((tokens >= 0) & (tokens < tokenizer.n_bins))
+    if len(ink) < per_point:
+        return np.zeros(0, int)
+    slots = np.lib.stride_tricks.sliding_window_view(tokenizer.slot[tokens[ink]], per_point)
+    return ink[np.flatnonzero((slots == np.arange(per_point)).all(1))]
+
+
+def whole_points(tokenizer: "PointTokenizer", tokens: np.ndarray) -> np.ndarray:  # (N, tokens_per_point) ids
+    "The points that are complete in a word's tokens."
+    tokens = np.asarray(tokens, int)
+    tokens = tokens[(tokens >= 0) & (tokens < tokenizer.n_bins)]
+    return tokens[point_starts(tokenizer, tokens)[:, None] + np.arange(tokenizer.tokens_per_point)]
+
+
+def point_step_tables(tokenizer: "PointTokenizer") -> StepTables:
+    "What each token adds to a step, as look-ups."
+    tables = StepTables(np.zeros(tokenizer.vocab_size), np.zeros((tokenizer.vocab_size, 2)))
+    first, size = tokenizer.slots[-1]
+    tables.length[first : first + size] = np.tile(radius_values(True), 2)  # pen down, then up
+    for (first, size), vectors in zip(tokenizer.slots, tokenizer.direction_vectors()):
+        tables.direction[first : first + size] = vectors
+    return tables
 
 
 # %% ../../nbs/ink/05_tokens.ipynb #71a14fb4
@@ -248,12 +297,8 @@ class PointTokenizer(StrokeTokenizer):
     move_name = "point"
 
     def __init__(self):
-        # The radius comes last in a point, and first in the vocabulary.
-        slots = [Slot(0, 2 * len(RADIUS_EDGES))]
-        for edges in self.direction_edges:
-            slots.append(Slot(slots[-1].first + slots[-1].size, len(edges)))
-        super().__init__(n_bins=slots[-1].first + slots[-1].size)
-        self.slots = (*slots[1:], slots[0])  # in the order in which a point's tokens are written
+        self.slots = slots_of(self.direction_edges)  # in the order in which a point's tokens are written
+        super().__init__(n_bins=sum(slot.size for slot in self.slots))
         self.edges = (*self.direction_edges, RADIUS_EDGES)  # of the bins of each slot
         self.tokens_per_point = len(self.slots)
         self.slot = np.full(self.vocab_size, -1)  # which slot an id belongs to; -1 for the special ones
@@ -277,8 +322,8 @@ class PointTokenizer(StrokeTokenizer):
 
     def ids(self, radius, theta, pen) -> tuple:  # of ids, an array a slot
         "The tokens of some points, by slot; arrays of numpy or tensors, (N,) each."
-        directions = zip(self.slots, self.direction_bins(theta))
-        return (*(slot.first + numbers for slot, numbers in directions), radius_ids(radius, pen))
+        directions = [slot.first + n for slot, n in zip(self.slots, self.direction_bins(theta))]
+        return (*directions, radius_ids(radius, pen))
 
     def encode(self, offsets: np.ndarray) -> np.ndarray:  # (N * tokens_per_point,) ids
         "The tokens of offsets, (N, 3) radius, theta, pen_down. Radii above 0.9 canvas heights become 0.9."
@@ -299,41 +344,22 @@ class PointTokenizer(StrokeTokenizer):
         return (MAX_POINTS_PER_WORD + MAX_POINTS_PER_CHARACTER * characters) * self.tokens_per_point
 
     def drawn_by(self, tokens: np.ndarray) -> np.ndarray:
-        """Where each whole point begins: a token of each slot, in order. Anything else is passed over, so
-        that no stream fails."""
-        tokens = np.asarray(tokens, int)
-        ink = np.flatnonzero((tokens >= 0) & (tokens < self.n_bins))
-        if len(ink) < self.tokens_per_point:
-            return np.zeros(0, int)
-        slots = np.lib.stride_tricks.sliding_window_view(self.slot[tokens[ink]], self.tokens_per_point)
-        return ink[np.flatnonzero((slots == np.arange(self.tokens_per_point)).all(1))]
+        return point_starts(self, np.asarray(tokens, int))
 
     def moves(self, tokens: np.ndarray) -> np.ndarray:
         return self.token_of_point(tokens)
 
-    def whole_points(self, tokens: np.ndarray) -> np.ndarray:  # (N, tokens_per_point) ids
-        "The points that are complete in a word's tokens."
-        tokens = np.asarray(tokens, int)
-        tokens = tokens[(tokens >= 0) & (tokens < self.n_bins)]
-        return tokens[self.drawn_by(tokens)[:, None] + np.arange(self.tokens_per_point)]
-
     def decode(self, tokens: np.ndarray, centre: bool = True) -> np.ndarray:  # (N, 3) radius, theta, pen_down
         """The offsets of one word's tokens; any stream of integers decodes. A bin decodes to its centre, or
         to its left edge."""
-        *directions, radius = self.whole_points(tokens).T
+        *directions, radius = whole_points(self, tokens).T
         numbers = [ids - slot.first for slot, ids in zip(self.slots, directions)]
         theta = self.direction_angles(numbers, centre)
         pen_down = radius < len(RADIUS_EDGES)
         return np.column_stack([radius_values(centre)[radius % len(RADIUS_EDGES)], theta, pen_down])
 
     def step_tables(self) -> StepTables:
-        "What each token adds to a step, as look-ups."
-        tables = StepTables(np.zeros(self.vocab_size), np.zeros((self.vocab_size, 2)))
-        first, size = self.slots[-1]
-        tables.length[first : first + size] = np.tile(radius_values(True), 2)  # pen down, then up
-        for (first, size), vectors in zip(self.slots, self.direction_vectors()):
-            tables.direction[first : first + size] = vectors
-        return tables
+        return point_step_tables(self)
 
     def spec(self) -> dict:
         "What a checkpoint stores: name, sizes and every bin's edge, to see that this program's are the same."

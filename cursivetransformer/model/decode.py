@@ -33,7 +33,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .coverage import CONV_REACH, TOKENS_A_CHARACTER, Coverage
+from .coverage import CONV_REACH, Coverage
 from cursivetransformer.model.positions import (
     ChainPenPosition,
     Pen,
@@ -109,7 +109,7 @@ def coverage_tables(coverage: Coverage, S: int) -> CoverageTables:
     distance = (at[:, None] - at + CONV_REACH + 1).clamp(0, 2 * CONV_REACH + 2)
     conv = F.pad(coverage.conv_weight, (1, 1))[:, distance].transpose(0, 1).reshape(S, -1)
     return CoverageTables(
-        diagonal(coverage.lower_heads.softmax(0) / TOKENS_A_CHARACTER),
+        diagonal(coverage.lower_heads.softmax(0) / coverage.tokens_per_character),
         conv,
         coverage.conv_bias.repeat_interleave(S),
         diagonal(coverage.score_weight),

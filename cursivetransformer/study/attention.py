@@ -98,11 +98,11 @@ def letter_color(index: int) -> str:
 
 def draw_cross_attention(
     ax,
-    weights: np.ndarray,  # (N, characters), or one more: the mark that ends the text
+    weights: np.ndarray,  # (M, characters), or one more: the mark that ends the text
     text: str,
     title: str = "",
 ):
-    "Attention to characters as an image: points from left to right, characters from top to bottom."
+    "Attention to characters as an image: moves of the pen from left to right, characters from top to bottom."
     ax.imshow(weights.T, aspect="auto", cmap="magma", vmin=0, vmax=1, interpolation="nearest")
     characters = list(text)
     if weights.shape[1] == len(text) + 1:
@@ -120,10 +120,10 @@ def plot_cross(
     layer: int,
     head: int,
 ) -> tuple:  # (figure, axes)
-    "What one head looks at while each point is decided: the characters in the order of the text."
+    "What one head looks at while each move is decided: the characters in the order of the text."
     fig, ax = new_axes(figsize=(7, 0.6 + 0.2 * len(trace.text)))
     draw_cross_attention(ax, trace.looks([(layer, head)]), trace.text, f"layer {layer}, head {head}")
-    ax.set_xlabel("points, in the order drawn")
+    ax.set_xlabel(f"{trace.tokenizer.move_name}s, in the order drawn")
     fig.colorbar(ax.images[0], label="attention", pad=0.01)
     return fig, ax
 
@@ -154,14 +154,14 @@ def plot_self(
     trace: Trace,
     layer: int,
     head: int,
-    stride: int | None = None,  # tokens taken together; a point's if None
+    stride: int | None = None,  # tokens taken together; those of a move of the pen if None
 ) -> tuple:  # (figure, axes)
     """What one head looks at among the tokens so far: a row for each group of tokens, a column for each that
     it looks at."""
     stride = stride or trace.tokenizer.tokens_per_point
     fig, ax = new_axes(figsize=(4.2, 3.6))
     weights = pool_attention(trace.self_attention[layer, head], stride)
-    draw_self_attention(ax, weights, f"layer {layer}, head {head}, {stride} tokens a step")
+    draw_self_attention(ax, weights, f"layer {layer}, head {head}, tokens a step: {stride}")
     ax.set_xlabel("looks at")
     ax.set_ylabel("step")
     fig.colorbar(ax.images[0], label="attention", pad=0.01)
@@ -185,17 +185,18 @@ def plot_heads(
     kind: str = "cross",  # one of `KINDS`
 ) -> tuple:  # (figure, axes)
     "All layers (rows) and heads (columns) beside each other: `layer.head`."
+    name = trace.tokenizer.move_name
     if kind == "cross":
         fig, axes = axes_of_heads(trace.cross_attention, 1.25)
         for (layer, head), ax in np.ndenumerate(axes):
             draw_cross_attention(ax, trace.looks([(layer, head)]), trace.text, f"{layer}.{head}")
-        fig.supxlabel("points, in the order drawn", fontsize=8)
+        fig.supxlabel(f"{name}s, in the order drawn", fontsize=8)
     else:
         fig, axes = axes_of_heads(trace.self_attention, 2.2)
         for (layer, head), ax in np.ndenumerate(axes):
             weights = pool_attention(trace.self_attention[layer, head], trace.tokenizer.tokens_per_point)
             draw_self_attention(ax, weights, f"{layer}.{head}")
-        fig.supxlabel("points looked at; a row for each point that looks", fontsize=8)
+        fig.supxlabel(f"{name}s looked at; a row for each {name} that looks", fontsize=8)
     return fig, axes
 
 
@@ -211,7 +212,7 @@ def plot_alignment(
     fig, (left, right) = new_axes(1, 2, (7.5, 0.7 + 0.22 * count), sharey=True, width_ratios=[4, 1])
     draw_cross_attention(left, attention_to_text(trace, heads), trace.text)
     left.step(np.arange(len(found.path)), found.path, where="mid", color="#4fd1c5", lw=1.3)
-    left.set_xlabel("points, in the order drawn")
+    left.set_xlabel(f"{trace.tokenizer.move_name}s, in the order drawn")
     right.barh(range(count), found.coverage, color=[letter_color(i) for i in range(count)])
     right.set_xlim(0, 1)
     right.set_xlabel("coverage")
@@ -260,7 +261,7 @@ def plot_attended(
 
     steps = curve_steps(trace.ink)
     drawn = is_drawn(steps)
-    letters = trace.looks(heads or pointers([trace])).argmax(1)
+    letters = trace.looks(heads or pointers([trace])).argmax(1)[trace.move_of_point]
     if ax is None:
         width = float(np.ptp(trace.ink[:, 0]))
         _, ax = new_axes(figsize=(min(7.5, 1 + 3 * width), 1.8))
@@ -383,7 +384,7 @@ def animate(
     """The pen writing, each step in the colour of the letter attended, and the letters lit by the attention
     they get. An animated SVG."""
     ink = trace.ink * [100, 100, 1]
-    weights = attention_to_text(trace, heads)
+    weights = attention_to_text(trace, heads)[trace.move_of_point]
     clock = Clock(len(ink), seconds)
     left, top = ink[:, :2].min(0)
     right, bottom = ink[:, :2].max(0)

@@ -61,11 +61,10 @@ from ..data.dataset import StrokeDataset, collate, create_datasets
 from ..ink.tokenizers import tokenizer_of
 from ..ink.tokens import CharTokenizer
 from ..model.checkpoint import load_checkpoint, pick_device
-from ..model.cpu import use_cpu_kernels
 from ..model.lora import build_model
 from ..model.transformer import Transformer
 from ..training.runs import new_state, set_sizes
-from ..training.train import autocast, fuse
+from ..training.train import autocast, fast_network
 from ..writing.capture import watching
 from ..writing.page import write
 
@@ -242,13 +241,13 @@ def plain_step(config: Config, training: StrokeDataset) -> float:  # seconds
 
 
 # %% ../../nbs/study/03_bench.ipynb #afaa99a9
-def train_step(network, optimizer, *batch):
-    "What every step of training does."
+def train_step(network, model, optimizer, *batch):
+    "What every step of training does. The network is the model, or what stands for it."
     with autocast(batch[0].device):
         loss = network(*batch)[1]
     optimizer.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
 
 
@@ -264,15 +263,15 @@ def our_step(config: Config, training: StrokeDataset, steps: int = 8) -> OurStep
     """A training step in ours, batches included: the mean over `steps` of a pool, after two; the best of
     three times."""
     state = new_state(config)
-    model = use_cpu_kernels(state.model)
+    model = state.model
     optimizer = state.optimizer
     device = model.lm_head.weight.device
     batches = Batches(training, device)
-    network = fuse(model, batches(0)) if device.type == "cuda" and config.compile else model
+    network = fast_network(model, config, batches(0))
 
     def train(first: int, last: int):
         for step in range(first, last):
-            train_step(network, optimizer, *batches(step))
+            train_step(network, model, optimizer, *batches(step))
 
     train(0, 2)
     seconds = timed(lambda: train(2, 2 + steps), 3, device) / steps

@@ -19,6 +19,7 @@ __all__ = [
     "picture",
     "plain_text",
     "independent_reader",
+    "reading_by",
     "all_readers",
     "total_turning",
     "drawn_length",
@@ -49,7 +50,7 @@ from ..ink.points import baseline, slant, strokes
 from ..ink.tokens import FOLDS, fold
 from ..model.transformer import Transformer
 from ..training.train_reader import as_written
-from ..writing.reader import compare, load_reader, retrace
+from ..writing.reader import Reader, compare, load_reader, retrace
 from ..writing.spelling import Spelling, generate_words
 
 # %% ../../nbs/study/00_evaluate.ipynb #1a09d9e7
@@ -142,15 +143,22 @@ def independent_reader():  # a function from inks, (N, 3) each, to strings
 
 
 # %% ../../nbs/study/00_evaluate.ipynb #23f5b83f
-def all_readers() -> dict:  # name: function from inks to strings
-    "The shipped reader, and the independent one if it is there."
-    shipped = load_reader()
+def reading_by(reader: Reader):  # a function from inks, (N, 3) each, to strings
+    "A reader of ours as a function."
 
     def read_words(inks: list) -> list:
-        said, _ = shipped.judge(inks)
+        said, _ = reader.judge(inks)
         return said
 
-    readers = {"shipped reader": read_words}
+    return read_words
+
+
+def all_readers(
+    judge: Reader | None = None,  # one that never chose a drawing
+) -> dict:  # name: function from inks to strings
+    "The judge if there is one, the shipped reader, and the independent one if it is there."
+    readers = {"judge": reading_by(judge)} if judge else {}
+    readers["shipped reader"] = reading_by(load_reader())
     try:
         readers["rapidocr"] = independent_reader()
     except CursiveError:
@@ -182,7 +190,6 @@ class Measures(typing.NamedTuple):
     slant: float  # 0 is upright
     x_height: float  # of the small letters
     curvature: float  # radians that the pen turns in a canvas height
-    points: float  # a character
     pen_lifts: float  # a character
     width: float  # a character
 
@@ -191,7 +198,6 @@ MEASURES = (  # the same for people
     "slant",
     "x-height",
     "curvature",
-    "points a character",
     "pen lifts a character",
     "width a character",
 )
@@ -203,7 +209,6 @@ def measures(ink: np.ndarray, text: str) -> Measures:
         slant=slant(ink) or 0.0,
         x_height=baseline(ink) + baseline(ink * [1, -1, 1]),
         curvature=total_turning(ink) / max(drawn_length(ink), 1e-9),
-        points=len(ink) / len(text),
         pen_lifts=(ink[:, 2] == 0).sum() / len(text),
         width=np.ptp(ink[:, 0]) / len(text),
     )

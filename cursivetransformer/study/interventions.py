@@ -361,7 +361,7 @@ def letter_share(
     for trace, text in zip(traces, said):
         if text != trace.text:
             continue
-        seen = trace.decided[letter_places(reader, trace.ink, text)]
+        seen = trace.decided[trace.move_of_point[letter_places(reader, trace.ink, text)]]
         looked_at = trace.cross_attention[:, :, seen].argmax(-1)  # (layers, heads, letters)
         distance = looked_at - np.arange(len(text))
         hits = hits + np.stack([(distance == d).sum(-1) for d in (-1, 0, 1)], -1)
@@ -459,7 +459,7 @@ def attention_to_copy(model: Transformer, first: Trace, second: Trace) -> np.nda
     (seen,), _ = replay(model, [pair], kinds=("self",))
 
     length = len(second.tokens) - start
-    # A word's first point depends on the word before, so it is no copy.
+    # A word's first move may depend on the word before, so it is no copy.
     now = len(first.tokens) + len(gap) + np.arange(tokenizer.tokens_per_point, length)
     after_copy = now - (length + len(gap)) + 1
     there = after_copy > 0
@@ -545,7 +545,7 @@ class TextMatch:
 
 
 def least_coverage(trace: Trace, heads: tuple | None = None) -> float:
-    "Of the character that is covered least; 0 where there are fewer points than characters."
+    "Of the character that is covered least; 0 where there are fewer moves of the pen than characters."
     if len(trace.decided) < len(trace.text):
         return 0.0
     return float(align_strokes(trace, heads).coverage.min())

@@ -19,6 +19,7 @@ __all__ = [
     "is_in_wandb",
     "checkpoint_path",
     "first_model",
+    "adopt_tokens",
     "TrainingState",
     "new_state",
     "restored_state",
@@ -189,6 +190,17 @@ def first_model(config: Config) -> tuple:  # (model, what its file says beside)
 
 
 # %% ../../nbs/training/02_runs.ipynb #44c9f8ac
+def adopt_tokens(config: Config) -> Config:
+    """Put into a config the tokens of the model that a new run begins with, if there is one, so that its
+    data are made of the same. Raises `CursiveError`."""
+    path = checkpoint_path(config)
+    if path is not None and not config.resume:
+        model, _ = open_checkpoint(path, "cpu", config.wandb_api_key)
+        for name in (*SHAPED_BY_MODEL, "merge_ids", "tokens_per_character"):
+            setattr(config, name, getattr(model.config, name))
+    return config
+
+
 @dataclasses.dataclass
 class TrainingState:
     "Where a run is: all that a step changes."
@@ -226,8 +238,8 @@ def restored_state(config: Config, saved: dict) -> TrainingState:
 # %% ../../nbs/training/02_runs.ipynb #26dce94c
 # What may change when a run goes on; everything else would make it another run.
 MAY_CHANGE = set(
-    """patience wandb_mode wandb_watch max_steps print_every log_every device compile run_dir resume preset
-    sample_only local_checkpoint_path load_from_run_id wandb_project wandb_entity wandb_run_name
+    """patience wandb_mode wandb_watch max_steps print_every log_every device compile cuda_graphs run_dir
+    resume preset sample_only local_checkpoint_path load_from_run_id wandb_project wandb_entity wandb_run_name
     wandb_api_key""".split()
 )
 

@@ -7,6 +7,7 @@ __all__ = [
     "EVALUATED",
     "READ_BACK",
     "autocast",
+    "recorded",
     "fuse",
     "ProcessGroup",
     "check_finite",
@@ -50,12 +51,14 @@ from ..data.dataset import StrokeDataset, create_datasets
 from ..ink.points import Word
 from ..model.checkpoint import load_checkpoint, pick_device, save_model, save_state
 from ..model.cpu import use_cpu_kernels
+from ..model.graphs import RecordedModel
 from ..model.lora import in_hand
 from ..model.transformer import Transformer, spelling_loss
 from cursivetransformer.training.runs import (
     Run,
     StopSignal,
     TrainingState,
+    adopt_tokens,
     download_wandb_run,
     plot_metrics,
     read_metrics,
@@ -76,6 +79,25 @@ def autocast(device: torch.device):
     capability 8 or newer."""
     half = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
     return torch.autocast(device.type, torch.bfloat16, enabled=half)
+
+
+def recorded(
+    model: Transformer,
+    batch: tuple,  # of `Batches`: to try it on
+    compile: bool = False,  # each shape of batch too
+):
+    "The model with its steps recorded as CUDA graphs; the model itself, with a warning, where that fails."
+    network = RecordedModel(model, compile)
+    try:
+        network(*batch)[1].backward()
+        return network
+    except Exception as e:  # drivers fail in many ways, and none of them is a reason not to train
+        reason = f"{type(e).__name__}: {' '.join(str(e).split())[:200]}"
+        advice = "going on without, slower. --cuda-graphs=false skips the attempt."
+        warnings.warn(f"Recording CUDA graphs failed ({reason}); {advice}", stacklevel=2)
+        return model
+    finally:
+        model.zero_grad()
 
 
 def fuse(
@@ -346,7 +368,9 @@ def evaluate(logger: TrainingLogger, evaluator: Evaluator):
     state = logger.state
     score = evaluator.score(state.model)
     loss = check_finite(score.per_token, state.step)
-    row = dict(test_loss=loss, test_loss_per_point=score.per_point)
+    row = dict(test_loss=loss, test_loss_per_word=score.per_word)
+    if score.points:
+        row["test_loss_per_point"] = score.per_point
     if logger.group.is_main_process:
         row["character_error"] = written_legibility(state.model, evaluator.validation).character_error
     logger.add_row(row)
@@ -402,7 +426,7 @@ def train_step(network, batches: Batches, logger: TrainingLogger):
 def train_loop(group: ProcessGroup, config: Config, watch=None) -> Run:
     "Train as one process of a group."
     config = download_wandb_run(config)  # only where `load_from_run_id` names one that can be resumed
-    training, validation = create_datasets(config)
+    training, validation = create_datasets(adopt_tokens(config))
     state = start_or_resume(set_sizes(config, training.words), Path(config.run_dir))
     group.barrier()  # the main process may write only when all have seen what is in the folder
     model = state.model
@@ -411,7 +435,11 @@ def train_loop(group: ProcessGroup, config: Config, watch=None) -> Run:
     # A hand is an author's handwriting; of those that were added by LoRA, the last one learns.
     hand = config.added_authors[-1] if config.added_authors else None
     with StopSignal() as stop, in_hand(model, hand), open_run(config, state, group, watch) as logger:
-        network = group.wrap_ddp(fast_network(logger, batches))
+        network = model
+        if not logger.finished:
+            logger.bar.set_postfix_str("preparing the first step")
+            network = fast_network(model, config, batches(state.step))
+        network = group.wrap_ddp(network)
         while not logger.finished and not group.any(stop.received):
             train_step(network, batches, logger)
             # The original's names: `print_every` adds a row of metrics; `log_every` evaluates, saves
@@ -430,16 +458,21 @@ def train_loop(group: ProcessGroup, config: Config, watch=None) -> Run:
 
 
 # %% ../../nbs/training/04_train.ipynb #f10b02af
-def fast_network(logger: TrainingLogger, batches: Batches):
-    "The run's model as its device trains it fastest: on a CPU in blocks of a batch, on a CUDA GPU compiled."
-    model = logger.state.model
-    device = batches.device.type
+def fast_network(
+    model: Transformer,
+    config: Config,
+    batch: tuple,  # of `Batches`, on the model's device: to try it on
+):
+    "The model as its device trains it fastest: on a CPU in blocks of a batch, on a CUDA GPU recorded."
+    device = batch[0].device.type
     if device == "cpu":
         return use_cpu_kernels(model)
-    if device != "cuda" or logger.finished or not logger.config.compile:
+    if device != "cuda":
         return model
-    logger.bar.set_postfix_str("compiling, a minute or so")
-    return fuse(model, batches(logger.state.step))
+    torch.set_float32_matmul_precision("high")  # TF32, where bfloat16 is not used
+    if config.cuda_graphs:
+        return recorded(model, batch, config.compile)
+    return fuse(model, batch) if config.compile else model
 
 
 def train(

@@ -8,21 +8,24 @@ __all__ = [
     "DEFAULTS",
     "ORDER",
     "BEND",
-    "through_tokens",
-    "distort",
     "as_written",
+    "as_chained",
     "reader_config",
     "ReaderBatch",
     "ReaderBatches",
+    "spare_cores",
+    "prepared",
     "fewest_positions",
     "ctc_loss",
     "measure",
     "start_reader",
     "ReaderLog",
+    "take_step",
     "train_reader",
 ]
 
 # %% ../../nbs/training/05_train_reader.ipynb #2d02850a
+import os
 import sys
 import time
 import typing
@@ -30,12 +33,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from ..config import Config, ConfigError, preset, save_config, takes
 from ..data.banks import load_bank, split_words, usable
+from ..data.distort import distorted, find_dots, through_chain, through_polar, with_faults
 from ..data.seeds import sample_rng
-from ..ink.points import Augmentation, downsample, offsets_to_strokes, strokes_to_offsets
-from ..ink.tokens import PolarTokenizer, StrokeTokenizer
+from ..ink.points import SHEAR, Augmentation, shear
 from ..model.checkpoint import pick_device, save_state
 from .optim import Schedule
 from cursivetransformer.training.runs import (
@@ -51,60 +55,23 @@ from .train import autocast
 from cursivetransformer.writing.reader import (
     Reader,
     compare,
-    features,
     log_likelihood,
     retrace,
     save_reader,
+    see,
 )
 
 
-# %% ../../nbs/training/05_train_reader.ipynb #a45d66e9
-def through_tokens(
-    points: np.ndarray,  # (N, 3) x, y, pen_down
-    first: np.ndarray,  # (B,) where each word begins
-    tokenizer: StrokeTokenizer,
-) -> np.ndarray:  # (N, 3)
-    "The points of some words as they come back from tokens. Each word stays where it begins."
-    back = offsets_to_strokes(tokenizer.decode(tokenizer.encode(strokes_to_offsets(points))))
-    lengths = np.diff(np.append(first, len(points)))
-    back[:, :2] += np.repeat(points[first, :2] - back[first, :2], lengths, axis=0)
-    return back
-
-
-def distort(
-    inks: list,  # of (N, 3) arrays
-    rng: np.random.Generator,
-    tokenizer: StrokeTokenizer,
-) -> list:  # of (M, 3) arrays
-    """Bend words at random: slant, size, rotation, height, points left out and trembling; half of them as
-    they come back from tokens."""
-    n = len(inks)
-    word = np.repeat(np.arange(n), [len(p) for p in inks])
-    fraction = rng.uniform(0, 0.75)
-    drop = rng.uniform(0, 0.1)
-    points = downsample(np.column_stack([np.concatenate(inks), word]), fraction, drop, rng)
-    word = points[:, 3].astype(int)
-    x, y, pen_down = points.T[:3]
-    # One amount a word, for all of its points.
-    slanted = x + rng.uniform(-0.5, 0.1, n)[word] * y
-    x = slanted * rng.uniform(0.8, 1.25, n)[word]
-    y = y * rng.uniform(0.85, 1.15, n)[word]
-    angle = np.deg2rad(rng.uniform(-4, 4, n))[word]
-    height = rng.normal(0, 0.015, n)[word]
-    turned = x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle) + height
-    points = np.column_stack([*turned, pen_down])
-    points[:, :2] += (rng.uniform(0, 0.004, n)[word] * rng.standard_normal((2, len(word)))).T
-    first = np.flatnonzero(np.diff(word, prepend=-1))
-    tokenised = (rng.random(n) < 0.5)[word, None]
-    return np.split(np.where(tokenised, through_tokens(points, first, tokenizer), points), first[1:])
-
-
-# %% ../../nbs/training/05_train_reader.ipynb #d96dc982
+# %% ../../nbs/training/05_train_reader.ipynb #39ef145c
 def as_written(words: list) -> list:  # of (N, 3) arrays
-    "Ink of words as a model would have written them."
-    tokenizer = PolarTokenizer()
-    bend = Augmentation()
-    return [through_tokens(bend(w), np.array([0]), tokenizer) for w in words]
+    "Ink of words as a model of polar tokens would have written them."
+    bent = Augmentation()
+    return through_polar([bent(w) for w in words])
+
+
+def as_chained(words: list) -> list:  # of (N, 3) arrays
+    "Ink of words as a model of chain tokens would have written them."
+    return through_chain([shear(w.points, SHEAR) for w in words])
 
 
 # %% ../../nbs/training/05_train_reader.ipynb #323aadb7
@@ -150,15 +117,17 @@ class ReaderBatch(typing.NamedTuple):
     texts: list  # of B lists of class ids
 
 
+# %% ../../nbs/training/05_train_reader.ipynb #c4c038a4
 class ReaderBatches:
     "`batches(step)` is the `ReaderBatch` of a step. Every word comes once before any comes again."
 
     def __init__(self, words: list, reader: Reader, config: Config):
-        self.inks = [w.points for w in words]
-        self.texts = [[reader.ids[c] for c in w.text] for w in words]
+        self.words = words
+        self.dots = [find_dots(w) for w in words]
+        self.ids = reader.ids
+        self.view = reader.view
         self.config = config
-        self.tokenizer = PolarTokenizer()
-        _, self.length = retrace(self.inks)
+        _, self.length = retrace([w.points for w in words])
         self.round = max(1, len(words) // config.batch_size)  # steps in which every word comes once
 
     def rows(self, step: int) -> np.ndarray:
@@ -167,11 +136,31 @@ class ReaderBatches:
         order = np.argsort(self.length * rng.uniform(0.9, 1.1, len(self.length)))
         return np.array_split(order, self.round)[rng.permutation(self.round)[step % self.round]]
 
+    def __getitem__(self, step: int) -> ReaderBatch:
+        "What `DataLoader` asks for."
+        return self(step)
+
     def __call__(self, step: int) -> ReaderBatch:
-        rows = self.rows(step)
         rng = sample_rng(self.config.seed, BEND, step)
-        points, counts = retrace(distort([self.inks[r] for r in rows], rng, self.tokenizer))
-        return ReaderBatch(features(points, counts), torch.from_numpy(counts), [self.texts[r] for r in rows])
+        rows = self.rows(step)
+        words = distorted([self.words[r] for r in rows], [self.dots[r] for r in rows], rng)
+        x, counts = see([w.points for w in words], self.view)
+        return ReaderBatch(x, counts, [[self.ids[c] for c in w.text] for w in words])
+
+
+# %% ../../nbs/training/05_train_reader.ipynb #b181c707
+def spare_cores(device: torch.device) -> int:
+    "How many processes make batches: none beside a CPU, which has enough to do."
+    return min(8, os.cpu_count() - 1) if device.type == "cuda" else 0
+
+
+def prepared(
+    batches: ReaderBatches,
+    steps: range,
+    device: torch.device,
+) -> DataLoader:  # of the `ReaderBatch` of each step
+    "The batches of some steps, in their order."
+    return DataLoader(batches, batch_size=None, sampler=steps, num_workers=spare_cores(device))
 
 
 # %% ../../nbs/training/05_train_reader.ipynb #f4d4266e
@@ -183,11 +172,15 @@ def fewest_positions(text: list) -> int:
 def ctc_loss(reader: Reader, batch: ReaderBatch) -> torch.Tensor:  # (), nats a character
     "How surprised a reader is by the texts of a batch."
     device = reader.head.weight.device
+    positions = reader.positions(batch.counts)
+    fits = positions >= torch.tensor([fewest_positions(t) for t in batch.texts])
+    if not fits.all():
+        texts = [t for t, f in zip(batch.texts, fits.tolist()) if f]
+        batch = ReaderBatch(batch.features[fits], batch.counts[fits], texts)
     with autocast(device):
-        logp, real = reader(batch.features.to(device), batch.counts.to(device))
-    fits = real.cpu() >= torch.tensor([fewest_positions(t) for t in batch.texts])
-    texts = [t for t, f in zip(batch.texts, fits.tolist()) if f]
-    return -log_likelihood(logp[fits], real[fits], texts).sum() / max(1, sum(map(len, texts)))
+        logp, _ = reader(batch.features.to(device), batch.counts.to(device))
+    nats = -log_likelihood(logp, reader.positions(batch.counts), batch.texts).sum()
+    return nats / max(1, sum(map(len, batch.texts)))
 
 
 def measure(reader: Reader, inks: list, texts: list) -> tuple:  # (nats a character, `Legibility`)
@@ -230,8 +223,9 @@ class ReaderLog:
         self.state = state
         self.folder = Path(config.run_dir)
         self.metrics = read_metrics(self.folder, state.step) if config.resume else []
-        self.inks = as_written(held_out)
+        self.inks = as_chained(held_out)
         self.texts = [w.text for w in held_out]
+        self.faults = with_faults(held_out)
         self.bar = bar  # of tqdm
         self.losses = []  # since the last line of metrics
         self.since = time.perf_counter()
@@ -255,7 +249,10 @@ class ReaderLog:
         state, config = self.state, self.config
         nats, found = measure(state.model, self.inks, self.texts)
         errors = dict(character_error=found.character_error, word_error=found.word_error)
-        self.add(dict(test_loss=nats, **errors))
+        said, _ = state.model.eval().judge(as_chained(self.faults))
+        state.model.train()
+        missed = sum(s != w.text for s, w in zip(said, self.faults)) / max(1, len(self.faults))
+        self.add(dict(test_loss=nats, dot_error=missed, **errors))
         kept = [name for name in KNOBS if name not in MAY_CHANGE or name == "max_steps"]
         save_reader(
             state.model,
@@ -266,10 +263,23 @@ class ReaderLog:
             **errors,
         )
         save_state(self.folder / "state.pt", state.model, state.optimizer, state.step, None)
-        self.bar.set_postfix_str(f"held-out characters wrong {found.character_error:.2%}")
+        wrong = f"held-out characters wrong {found.character_error:.2%}, dots {missed:.1%}"
+        self.bar.set_postfix_str(wrong)
 
 
 # %% ../../nbs/training/05_train_reader.ipynb #a500fe08
+def take_step(state: TrainingState, batch: ReaderBatch, grad_clip: float) -> torch.Tensor:  # (), the loss
+    "Move a reader's weights by one batch."
+    loss = ctc_loss(state.model, batch)
+    state.optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(state.model.parameters(), grad_clip or float("inf"))
+    state.optimizer.step()
+    state.schedule.step()
+    state.step += 1
+    return loss.detach()
+
+
 def train_reader(
     config: Config,  # of `reader_config`
 ) -> Run:
@@ -287,15 +297,11 @@ def train_reader(
     shown = dict(total=last, initial=state.step, unit="step", dynamic_ncols=True, desc=str(folder))
     with StopSignal() as stop, tqdm(**shown) as bar:
         log = ReaderLog(config, state, held_out, bar)
-        while state.step < last and not stop.received:
-            loss = ctc_loss(reader, batches(state.step))
-            state.optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(reader.parameters(), config.grad_clip or float("inf"))
-            state.optimizer.step()
-            state.schedule.step()
-            state.step += 1
-            log.losses.append(loss.detach())
+        steps = range(state.step, last)
+        for batch in prepared(batches, steps, reader.head.weight.device):
+            if stop.received:
+                break
+            log.losses.append(take_step(state, batch, config.grad_clip))
             bar.update()
             if state.step % config.print_every == 0 or state.step == last:
                 log.report()

@@ -14,17 +14,18 @@ from ..config import CursiveError
 from .capture import Trace
 
 # %% ../../nbs/writing/04_align.ipynb #att00041
-FLOOR = 0.01  # of attention on the path: what one stray point can cost is bounded
+FLOOR = 0.01  # of attention on the path: what one stray move can cost is bounded
 
 
 def monotonic_path(
-    weights: np.ndarray,  # (N, characters) attention
-) -> np.ndarray:  # (N,) the character each point belongs to; rises by 0 or 1, from the first to the last
-    """The likeliest way through all characters in order. Raises `CursiveError` where there are fewer points
-    than characters."""
+    weights: np.ndarray,  # (M, characters) attention
+    move_name: str = "point",  # what a move of the pen is called where there are too few
+) -> np.ndarray:  # (M,) the character each move belongs to; rises by 0 or 1, from the first to the last
+    """The likeliest way through all characters in order. Raises `CursiveError` where there are fewer moves of
+    the pen than characters."""
     n, count = weights.shape
     if n < count:
-        raise CursiveError(f"{n} points cannot go through {count} characters.")
+        raise CursiveError(f"{n} {move_name}s cannot go through {count} characters.")
     gain = np.log(np.maximum(weights, FLOOR))
     best = np.full(count, -np.inf)  # of all ways that end at each character
     best[0] = gain[0, 0]
@@ -45,16 +46,18 @@ def monotonic_path(
 class Alignment:
     "Strokes to characters."
 
-    path: np.ndarray  # (N,) the character that each point belongs to
-    coverage: np.ndarray  # (characters,) mean attention on a character, over its own points; 0 to 1
+    path: np.ndarray  # (M,) the character that each move of the pen belongs to
+    letters: np.ndarray  # (N,) and that each point of the ink does
+    coverage: np.ndarray  # (characters,) mean attention on a character, over its own moves; 0 to 1
     fit: float  # mean attention along the path
 
 
+# %% ../../nbs/writing/04_align.ipynb #100b8775
 def attention_to_text(
     trace: Trace,
     heads: list | None = None,  # (layer, head) whose attention counts; those that point best if None
-) -> np.ndarray:  # (N, characters)
-    "The attention to each character of the text, the end mark left out, while each point was decided."
+) -> np.ndarray:  # (M, characters)
+    "The attention to each character of the text, the end mark left out, while each move was decided."
     return trace.looks(heads or pointers([trace]))[:, : len(trace.text)]
 
 
@@ -62,14 +65,14 @@ def align_strokes(
     trace: Trace,
     heads: list | None = None,  # (layer, head) whose attention counts; those that point best if None
 ) -> Alignment:
-    """Which character each point belongs to, and how well each is covered. Raises `CursiveError` for ink
-    shorter than its text."""
+    """Which character each move of the pen and each point belongs to, and how well each character is covered.
+    Raises `CursiveError` for ink shorter than its text."""
     attention = attention_to_text(trace, heads)
-    path = monotonic_path(attention)
+    path = monotonic_path(attention, trace.tokenizer.move_name)
     along = attention[np.arange(len(path)), path]
     counts = np.bincount(path, minlength=attention.shape[1])
     coverage = np.bincount(path, along, attention.shape[1]) / counts
-    return Alignment(path, coverage, float(along.mean()))
+    return Alignment(path, path[trace.move_of_point], coverage, float(along.mean()))
 
 
 def pointers(

@@ -123,14 +123,17 @@ class Trace:
     self_attention: np.ndarray | None = None  # (layers, heads, T, T)
 
     @functools.cached_property
-    def decided(self) -> np.ndarray:  # (N,) positions
-        "At which position each point's direction was chosen."
-        k = self.tokenizer.tokens_per_point
-        slot = self.tokenizer.slot[self.tokens]
-        if len(slot) < k:
-            return np.zeros(0, int)
-        whole = (np.lib.stride_tricks.sliding_window_view(slot, k) == np.arange(k)).all(1)
-        return np.maximum(np.flatnonzero(whole) - 1, 0)  # without a start token, a first direction is given
+    def decided(self) -> np.ndarray:  # (M,) positions
+        "At which position each move of the pen was chosen: of a point its direction, of a line's piece all."
+        return np.maximum(
+            self.tokenizer.moves(self.tokens) - 1, 0
+        )  # without a start token, the first is given
+
+    @functools.cached_property
+    def move_of_point(self) -> np.ndarray:  # (N,) from 0 to M - 1
+        "Which move of the pen drew each point."
+        drawn_by = self.tokenizer.token_of_point(self.tokens)
+        return np.searchsorted(self.tokenizer.moves(self.tokens), drawn_by)
 
     @functools.cached_property
     def ink(self) -> np.ndarray:  # (N, 3) x from the left edge, y from the writing line
@@ -138,11 +141,11 @@ class Trace:
         words = self.tokenizer.decode_words(self.tokenizer.split(self.tokens), LINE_START)
         if not words:
             raise CursiveError(f"Nothing was drawn for {self.text!r}.")
-        points = np.vstack(words)
+        points = self.tokenizer.line_of_words(words)
         return points - [points[:, 0].min(), 0, 0]
 
-    def looks(self, heads: list) -> np.ndarray:  # (N, characters)
-        """The attention to each character while each point was decided: the mean over some heads, a
+    def looks(self, heads: list) -> np.ndarray:  # (M, characters)
+        """The attention to each character while each move was decided: the mean over some heads, a
         (layer, head) each."""
         layers, numbers = zip(*heads)
         return self.cross_attention[list(layers), list(numbers)][:, self.decided].mean(0)

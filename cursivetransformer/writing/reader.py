@@ -5,6 +5,8 @@
 # %% auto #0
 __all__ = [
     "SPACING",
+    "VIEW",
+    "FEWEST_POINTS",
     "FEATURES",
     "WIDTH",
     "TAPS",
@@ -16,8 +18,10 @@ __all__ = [
     "BUNDLED",
     "BUNDLED_SHA256",
     "KINDS",
+    "points_along",
     "retrace",
     "features",
+    "see",
     "LogProbs",
     "collapse",
     "spelled",
@@ -56,11 +60,24 @@ from ..model.checkpoint import CheckpointError, digest, one_thread, read_safeten
 
 # %% ../../nbs/writing/00_reader.ipynb #2d06dc57
 SPACING = 0.025  # canvas heights between the points that are seen; a letter of the authors' hand is about 24
+VIEW = 2  # version of what new readers see
+FEWEST_POINTS = {1: 2, 2: 5}  # of a stroke, by the version of the view
 
 
+def points_along(
+    length: np.ndarray,  # (S,) of strokes, canvas heights
+    spacing: float,  # canvas heights
+    fewest: int,
+) -> np.ndarray:  # (S,)
+    "How many points strokes get. Whole multiples of the spacing get as many however they are rounded."
+    return np.maximum(fewest, np.ceil(length / spacing - 1e-6).astype(int) + 1)
+
+
+# %% ../../nbs/writing/00_reader.ipynb #c641abfa
 def retrace(
     inks: list,  # of (N, 3) arrays: x, y, pen_down
     spacing: float = SPACING,  # canvas heights
+    fewest: int = 2,  # points of a stroke
 ) -> tuple:  # (P, 3) points of all inks; (len(inks),) how many of them are each ink's
     "Put points at equal arc length along every stroke of many inks, as `resample` does for one."
     points = np.concatenate(inks)
@@ -78,7 +95,7 @@ def retrace(
     step[first[1:] - 1] = 1.0
     along = np.concatenate([[0], np.cumsum(step)])
     length = along[last] - along[first]
-    count = np.maximum(2, np.ceil(length / spacing).astype(int) + 1)
+    count = points_along(length, spacing, fewest)
     # Of every new point: its stroke, and the how manieth of it; each stroke gets a pen-up point at its end.
     which = np.repeat(np.arange(len(count)), count + 1)
     number = np.arange(len(which)) - (np.cumsum(count + 1) - count - 1)[which]
@@ -95,6 +112,7 @@ FEATURES = 6
 def features(
     points: np.ndarray,  # (P, 3) of `retrace`
     counts: np.ndarray,  # (B,) likewise
+    view: int = VIEW,  # version
 ) -> torch.Tensor:  # (B, FEATURES, T), filled up with zeros
     "What the network gets of some inks."
     first = (np.cumsum(counts) - counts)[counts > 0]
@@ -102,11 +120,22 @@ def features(
     delta[first] = 0
     lifted = np.concatenate([[False], points[:-1, 2] == 0])[: len(points), None]
     step = delta * ~lifted / SPACING
-    jump = (4 * delta * lifted).clip(-2, 2)
+    jump = 4 * delta * lifted
+    jump = jump.clip(-2, 2) if view == 1 else np.arcsinh(jump)
     height = -5 * points[:, 1]
     out = np.zeros((len(counts), max(1, counts.max()), FEATURES), np.float32)
     out[np.arange(out.shape[1]) < counts[:, None]] = np.column_stack([step, jump, points[:, 2], height])
     return torch.from_numpy(out).mT.contiguous()
+
+
+# %% ../../nbs/writing/00_reader.ipynb #f8049ded
+def see(
+    inks: list,  # of (N, 3) arrays
+    view: int = VIEW,  # version
+) -> tuple:  # (B, FEATURES, T); (B,) how many of the T are real
+    "What the network gets of some inks, and how long each is."
+    points, counts = retrace(inks, fewest=FEWEST_POINTS[view])
+    return features(points, counts, view), torch.from_numpy(counts)
 
 
 # %% ../../nbs/writing/00_reader.ipynb #7b5617a8
@@ -179,10 +208,12 @@ class Reader(torch.nn.Module):
         self,
         alphabet: str = ALPHABET.replace(" ", ""),  # what it can read; a word holds no space
         width: int = WIDTH,
+        view: int = VIEW,  # version of what it sees
     ):
         super().__init__()
         self.alphabet = alphabet
         self.width = width
+        self.view = view
         self.ids = {c: i + 1 for i, c in enumerate(alphabet)}
         self.stem = torch.nn.Conv1d(FEATURES, width, TAPS, padding=TAPS // 2, stride=STRIDE)
         self.blocks = torch.nn.ModuleList(Block(width, d) for d in DILATIONS)
@@ -195,7 +226,7 @@ class Reader(torch.nn.Module):
         counts: torch.Tensor,  # (B,) how many of the T are real
     ) -> tuple:  # (B, T', classes) log-probabilities; (B,) how many of the T' are real
         "What is likely to stand where."
-        counts = (counts + STRIDE - 1) // STRIDE
+        counts = self.positions(counts)
         x = self.stem(x)
         real = (torch.arange(x.shape[-1], device=x.device) < counts[:, None])[:, None].to(x.dtype)
         x = x * real
@@ -203,18 +234,26 @@ class Reader(torch.nn.Module):
             x = block(x, real)
         return self.head(F.relu(self.norm(x))).mT.float().log_softmax(-1), counts
 
+    def positions(self, points: torch.Tensor) -> torch.Tensor:  # (B,) how many each; both
+        "How many positions so many points become."
+        return (points + STRIDE - 1) // STRIDE
+
+    def retrace(self, inks: list) -> tuple:  # as `retrace`
+        "The points that this reader sees of some inks."
+        return retrace(inks, fewest=FEWEST_POINTS[self.view])
+
     @torch.no_grad()
     def log_probs(self, inks: list):  # yields `LogProbs`
         "What is likely to stand where in some inks, in batches of similar length."
         if not inks:
             return
-        points, counts = retrace(inks)
+        points, counts = self.retrace(inks)
         pieces = np.split(points, np.cumsum(counts)[:-1])
         device = self.head.weight.device
         order = np.argsort(counts, kind="stable")
         for i in range(0, len(order), ROWS):
             rows = order[i : i + ROWS]
-            x = features(np.concatenate([pieces[r] for r in rows]), counts[rows])
+            x = features(np.concatenate([pieces[r] for r in rows]), counts[rows], self.view)
             real = torch.from_numpy(counts[rows].clip(min=1))  # nothing drawn is one position of nothing
             with one_thread():
                 logp, real = self(x.to(device), real.to(device))
@@ -262,7 +301,8 @@ def score(
 
 
 # %% ../../nbs/writing/00_reader.ipynb #c881ef29
-FORMAT, VERSION = "cursivetransformer-reader", 1
+FORMAT = "cursivetransformer-reader"
+VERSION = VIEW  # the newest version of the view; a file's own version is that of its reader's view
 
 
 def save_reader(
@@ -285,7 +325,7 @@ def save_reader(
         for name, value in reader.state_dict().items()
         if value.is_floating_point()
     }
-    header = dict(format=FORMAT, version=str(VERSION), alphabet=reader.alphabet, width=str(reader.width))
+    header = dict(format=FORMAT, version=str(reader.view), alphabet=reader.alphabet, width=str(reader.width))
     header |= {name: json.dumps(value) for name, value in notes.items() if value is not None}
     return write_atomic(path, save(weights, {**header, "sha256": digest(weights, header)}))
 
@@ -305,7 +345,7 @@ def check_file(path: Path, weights: dict, header: dict):
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a reader; use a file that cursive train-reader wrote.")
     version = header.get("version")
-    if not (version or "").isdigit() or int(version) > VERSION:
+    if not (version or "").isdigit() or int(version) not in FEWEST_POINTS:
         raise CheckpointError(
             f"{path} has format version {version}, and this program knows {VERSION}; "
             "update cursivetransformer."
@@ -325,7 +365,7 @@ def load_reader(
     weights, header = read_safetensors(path)
     check_file(path, weights, header)
     try:
-        reader = Reader(header["alphabet"], int(header["width"]))
+        reader = Reader(header["alphabet"], int(header["width"]), int(header["version"]))
         missing, unexpected = reader.load_state_dict({k: v.float() for k, v in weights.items()}, strict=False)
         if unexpected or any(not name.endswith("num_batches_tracked") for name in missing):
             raise KeyError((missing + unexpected)[0])

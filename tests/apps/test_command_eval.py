@@ -33,7 +33,8 @@ def test_eval_is_deterministic_and_counts_everything(command):
     first = command("eval", "--dataset", "embedded")
     assert first.returncode == 0 and first.stdout == command("eval", "--dataset", "embedded").stdout
     figures = dict(line.split() for line in first.stdout.splitlines())
-    assert set(figures) == {"words", "tokens", "points", "nats/token", "nats/point"}
+    names = {"words", "tokens", "points", "mm", "nats/token", "nats/point", "nats/word", "bits/mm"}
+    assert set(figures) == names
     assert float(figures["nats/point"]) == pytest.approx(
         float(figures["nats/token"]) * int(figures["tokens"]) / int(figures["points"]), rel=1e-3
     )

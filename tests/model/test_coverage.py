@@ -6,7 +6,6 @@ from cursivetransformer.model.coverage import (
     CONV_CHANNELS,
     CONV_REACH,
     OLD_NAMES,
-    TOKENS_A_CHARACTER,
     Coverage,
 )
 
@@ -38,7 +37,7 @@ def test_coverage_is_the_sum_of_what_the_layer_below_looked_at():
                     torch.testing.assert_close(progress[b, t], plain_progress(coverage, own[b, :, t], sums))
                     for h in range(2):
                         share = coverage.lower_heads.softmax(0)[h]
-                        sums = sums + share * lower[b, h, t] / TOKENS_A_CHARACTER
+                        sums = sums + share * lower[b, h, t] / coverage.tokens_per_character
 
 
 def plain_scores(coverage, sums):

@@ -270,7 +270,7 @@ def test_sweeps_ask_for_what_there_is(path):
     sweep = yaml.safe_load(path.read_text())
     assert sweep["method"] == "grid" and sweep["command"][:3] == ["${env}", "sh", "-c"]
     assert sweep["command"][-1] == "${args}"
-    assert sweep.get("metric", {}).get("name") in (None, "test_loss", "test_loss_per_point")
+    assert sweep.get("metric", {}).get("name") in (None, "test_loss", "test_loss_per_word")
     asked = {k: spec.get("values", [spec.get("value")]) for k, spec in sweep["parameters"].items()}
     assert sum(len(values) > 1 for values in asked.values()) == 2
     for combination in itertools.product(*asked.values()):
@@ -310,4 +310,5 @@ def test_an_agent_runs_a_sweep(wandb_server, wandb_client, tmp_path):
     assert (entity, project) == ("me", "swept") and r["state"] == "finished"
     assert json.loads(r["config"])["n_layer"]["value"] == 1
     assert set(curve(r, "test_loss_per_point")) == {2} == set(curve(r, "character_error"))
+    assert set(curve(r, "test_loss_per_word")) == {2}
     assert (tmp_path / "runs/sweeps" / id / "last.safetensors").exists()

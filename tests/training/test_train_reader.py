@@ -6,14 +6,13 @@ from commands import Commands
 from cursivetransformer.config import ALPHABET, ConfigError, CursiveError
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.ink.points import strokes
-from cursivetransformer.ink.tokens import PolarTokenizer
 from cursivetransformer.training.train_reader import ReaderBatches, distort, reader_config, train_reader
 from cursivetransformer.writing.reader import Reader, load_reader
 
 
 def test_words_are_bent_but_stay_words():
     inks = [w.points for w in load_bank("embedded").words[:20]]
-    first, again = (distort(inks, np.random.default_rng(0), PolarTokenizer()) for _ in range(2))
+    first, again = (distort(inks, np.random.default_rng(0)) for _ in range(2))
     assert all(np.array_equal(p, q) for p, q in zip(first, again)) and len(first) == 20
     for ink, bent in zip(inks, first):
         assert len(strokes(bent)) == len(strokes(ink))
