@@ -6,8 +6,16 @@ from models import small_model
 
 from cursivetransformer.model.decode import KVCache, advance
 
+# Chain tokens that no words have: of several steps, and as many as other models' tokens.
+PAIRS = [(n % 10, (3 * n + 1) % (10 + n)) for n in range(430)]
+CHAIN = dict(tokenizer="chain", merges=len(PAIRS), merge_ids=tuple(i for pair in PAIRS for i in pair))
 # Kinds of models that attend in different ways.
-OPTIONS = {}, dict(positions="learned"), dict(mask_context=False), dict(tokenizer="cartesian")
+OPTIONS = {}, dict(positions="learned"), dict(mask_context=False), dict(tokenizer="cartesian"), CHAIN
+
+
+def name_of(options: dict) -> str:
+    "What a kind of model is called in a list of tests."
+    return options.get("tokenizer") or str(options)
 
 
 def make(**options):

@@ -5,7 +5,7 @@ import io
 import numpy as np
 
 from cursivetransformer.ink.curves import flatten, on_page
-from cursivetransformer.ink.points import Word, strokes
+from cursivetransformer.ink.points import Word, resample, strokes, with_pen_up
 
 
 def page():
@@ -65,3 +65,46 @@ def bytes_of(writer, words, **style):
     with writer(file, **style) as add:
         add(words)
     return file.getvalue()
+
+
+def furthest(points, line):
+    "How far the furthest of some points is from a line of straight pieces, across or up, whichever is more."
+    line = np.asarray(line, float)
+    begin = line[:-1] if len(line) > 1 else line
+    way = line[1:] - begin if len(line) > 1 else np.zeros((1, 2))
+    from_begin = points[:, None] - begin
+    # The larger of two distances is least at an end, where one is nothing, or where both are alike.
+    over = [
+        from_begin[..., 0],
+        from_begin[..., 1],
+        from_begin.sum(-1),
+        from_begin[..., 0] - from_begin[..., 1],
+    ]
+    under = [way[:, 0], way[:, 1], way.sum(-1), way[:, 0] - way[:, 1]]
+    places = [np.zeros(from_begin.shape[:2]), np.ones(from_begin.shape[:2])]
+    places += [np.divide(a, b, where=b != 0, out=np.zeros_like(a)).clip(0, 1) for a, b in zip(over, under)]
+    distances = [np.abs(from_begin - place[..., None] * way).max(-1) for place in places]
+    return np.min(distances, 0).min(1).max()
+
+
+def turning_angles(drawn, spacing):
+    "By how much the strokes of a word turn, radians, at points of their curves at equal distances."
+    angles = [np.zeros(0)]
+    for xy in drawn:
+        points = with_pen_up(flatten(xy))
+        if np.hypot(*np.diff(xy, axis=0).T).sum() > 3 * spacing:
+            steps = np.diff(resample(points, spacing)[:-1, :2], axis=0) @ [1, 1j]
+            angles.append(np.abs(np.angle(steps[1:] * steps[:-1].conj())))
+    return np.concatenate(angles)
+
+
+def cusps_of(xy, arm=0.03, least=110):
+    "The points of a stroke where it turns most, by so many degrees from the arm before to the arm behind."
+    along = np.append(0, np.hypot(*np.diff(xy, axis=0).T).cumsum())
+    z = xy @ [1, 1j]
+    before = z - np.interp(along - arm, along, z)
+    behind = np.interp(along + arm, along, z) - z
+    turn = np.abs(np.angle(behind * before.conj()), where=(before != 0) & (behind != 0), out=np.zeros(len(z)))
+    turn[(along < arm) | (along > along[-1] - arm)] = 0
+    sharp = np.flatnonzero(turn > np.deg2rad(least))
+    return [xy[i] for i in sharp if turn[i] >= turn[np.abs(along - along[i]) < arm].max()]

@@ -11,6 +11,8 @@ __all__ = [
     "check_eval",
     "eval_command",
     "legibility_report",
+    "goals_report",
+    "compare_hands",
 ]
 
 # %% ../../nbs/apps/09_command_eval.ipynb #7c11acfd
@@ -52,14 +54,31 @@ def eval_parser(prog: str, description: str = "") -> argparse.ArgumentParser:
     flag("--sentences", metavar="FILE", help="sentences to write, one a line [200 made-up ones]")
     flag("--words", type=int, metavar="N", help="at most so many words of each kind [all]")
     flag("--seed", type=int, metavar="S", help="of the ink [0]")
+    flag = parser.add_argument_group("goals").add_argument
+    flag("--goals", action="store_true", help="which goals of its edition the model meets; minutes")
+    flag("--quick", action="store_true", help="by a tenth of the words, to see that it works")
+    flag(
+        "--judge",
+        metavar="READER",
+        help="that never chose a drawing [benchmarks/reader.safetensors if there]",
+    )
+    flag(
+        "--two-sample", action="store_true", help="can a network tell its ink from the person's? more minutes"
+    )
+    flag("-o", "--output", metavar="FILE", help="every figure, as JSON [goals.json]")
     return parser
 
 
+# %% ../../nbs/apps/09_command_eval.ipynb #f43de945
 def check_eval(args: argparse.Namespace):
     "Raise `CursiveError` for flags that do not go together, and numbers out of bounds."
     about_legibility = args.sentences or args.words is not None or args.seed is not None
     if about_legibility and not args.legibility:
         raise CursiveError("--sentences, --words and --seed belong to --legibility.")
+    if (args.quick or args.judge or args.two_sample or args.output) and not args.goals:
+        raise CursiveError("--quick, --judge, --two-sample and --output belong to --goals.")
+    if args.goals and args.legibility:
+        raise CursiveError("Ask for --goals or for --legibility, one at a time.")
     if args.seed is not None and args.seed < 0:
         raise CursiveError(f"--seed must not be negative, and {args.seed} is.")
     if args.words is not None and args.words < 1:
@@ -70,7 +89,7 @@ def check_eval(args: argparse.Namespace):
 
 # %% ../../nbs/apps/09_command_eval.ipynb #704694cc
 def eval_command(args: argparse.Namespace) -> int:
-    "Print how surprised a model is by the words of a bank, or how legible what it writes is."
+    "Print how surprised a model is by a bank's words, how legible its own are, or which goals it meets."
     check_eval(args)
     from cursivetransformer.data.banks import load_bank, usable
     from cursivetransformer.model.checkpoint import load_checkpoint
@@ -80,6 +99,9 @@ def eval_command(args: argparse.Namespace) -> int:
     bank = load_bank(args.dataset).words
     if args.legibility:
         print(legibility_report(args, model, bank))
+        return 0
+    if args.goals:
+        print(goals_report(args, model, bank))
         return 0
     words = usable(bank, model.config)
     print(evaluate_words(model, words, args.num_words))
@@ -100,3 +122,37 @@ def legibility_report(args: argparse.Namespace, model, bank: list):
             raise CursiveError(f"There is no sentence in {args.sentences}; give one a line.")
     with tqdm(bar_format="{desc} {elapsed}", disable=None) as bar:
         return evaluate(model, bank, texts, args.words, args.seed or 0, bar.set_description_str)
+
+
+# %% ../../nbs/apps/09_command_eval.ipynb #8eb75db9
+def goals_report(args: argparse.Namespace, model, bank: list):
+    "Which goals a model meets; every figure goes into a file as well. Raises `CursiveError`."
+    from tqdm import tqdm
+
+    from cursivetransformer.study.drawings import find_judge
+    from cursivetransformer.study.goals import read_goals
+    from cursivetransformer.study.verdicts import save_figures
+
+    judge = find_judge(args.judge)
+    with tqdm(bar_format="{desc} {elapsed}", disable=None) as bar:
+        report = read_goals(model, bank, judge, args.quick, bar.set_description_str)
+        if args.two_sample:
+            compare_hands(report, bar.set_description_str)
+    where = dict(dataset=args.dataset, checkpoint=args.checkpoint or "bundled", judge=args.judge)
+    path = save_figures(where | report.to_dict(), args.output or "goals.json")
+    report.notes.append(f"Every figure is in {path}.")
+    return report
+
+
+# %% ../../nbs/apps/09_command_eval.ipynb #3f0ddd16
+def compare_hands(report, progress):
+    "Add to a report of goals whether a network tells the model's held-out words from the person's."
+    from cursivetransformer.study.two_sample import person_and_model
+
+    progress("two-sample test")
+    found = person_and_model(report.human_inks, report.model_inks)
+    report.figures["two_sample"] = found
+    for who, told in found.items():
+        report.notes.append(
+            f"Told from the person ({who}): AUC {told.auc:.3f} on {told.pairs} pairs; 0.5 is not."
+        )

@@ -416,6 +416,7 @@ def point_tokens(
     return InstanceTokens(tokens.flatten(), sizes * tokenizer.tokens_per_point)
 
 
+# %% ../../nbs/data/04_batches.ipynb #e7942850
 def chain_tokens(
     dataset: StrokeDataset,
     words: PackedWords,
@@ -429,12 +430,12 @@ def chain_tokens(
     count = len(instances.word)
     left = x.new_zeros(count).scatter_reduce(0, points.instance, x, "amin", include_self=False)
     grid = dataset.tokenizer.grid
-    cells = torch.stack([(x - left[points.instance]) / grid, y / grid], 1).round().long()
+    xy = torch.stack([(x - left[points.instance]) / grid, y / grid], 1)
     ends_word = points.instance.diff(append=points.instance.new_tensor([count])) > 0
     begins_word = ends_word.roll(1)
     begins_stroke = begins_word | points.begins_stroke
     ends_stroke = begins_stroke.roll(-1)
-    codes = chain_codes(cells, begins_word, begins_stroke, ends_stroke, ends_word)
+    codes = chain_codes(xy, begins_word, begins_stroke, ends_stroke, ends_word)
     tokens = dataset.tokenizer.merge(codes)
     is_end = tokens == BETWEEN_WORDS
     word = is_end.cumsum(0)[~is_end]

@@ -85,6 +85,7 @@ def tokens_at_most(words: list, config: Config, tokenizer: StrokeTokenizer) -> l
     return [tokenizer.tokens_per_point * n for n in points]
 
 
+# %% ../../nbs/data/03_dataset.ipynb #2bb60076
 def words_that_fit(
     words: list,  # of `Word`
     config: Config,

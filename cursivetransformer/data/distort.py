@@ -103,7 +103,7 @@ def bend(
     # Turned around its middle, a word rises at one end and falls at the other.
     x = x - (np.bincount(word, x) / np.bincount(word))[word]
     angle = np.deg2rad(rng.uniform(-3, 3, n))[word]
-    height = rng.normal(0, 0.015, n)[word]
+    height = rng.normal(0, 0.025, n)[word]
     turned = x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle) + height
     points = np.column_stack([*turned, pen_down])
     points[:, :2] += (rng.uniform(0, 0.004, n)[word] * rng.standard_normal((2, len(word)))).T

@@ -10,23 +10,34 @@ __all__ = [
     "FIRST_MERGE",
     "MOVES",
     "STEP_IDS",
+    "DIAGONALS",
     "BETWEEN_WORDS",
-    "ROUNDS",
+    "SHORTEST_WAVE",
+    "REACH",
     "ROOM",
+    "CORNER",
+    "ARM",
+    "LOW_PASS",
     "KEEP_EVERY",
+    "MISSED",
     "SPACE_WIDTH",
     "line_steps",
+    "outermost",
+    "every_other",
+    "cut_corners",
     "chain_codes",
     "chain_code",
     "apply_merge",
-    "every_other",
     "in_a_row",
     "learn_merges",
+    "low_pass",
+    "is_corner",
     "smooth",
-    "kept_points",
+    "needed_points",
     "StrokeSteps",
     "stroke_steps",
-    "strokes_of",
+    "DrawnPoints",
+    "drawn_points",
     "chain_word_machine",
     "side_by_side",
     "ChainTokenizer",
@@ -71,19 +82,72 @@ def line_steps(
     return ids[step[:, 0], step[:, 1]]
 
 
+# %% ../../nbs/ink/06_chain.ipynb #baae2c51
+DIAGONALS = np.array([(1, 1), (1, -1), (-1, 1), (-1, -1)])
+
+
+def outermost(
+    offset,  # (P, 2) of each point from the middle of its cell, an array of numpy or a tensor
+    visit,  # (P,) to which cell of the line; from 0, rising
+):  # (V, 4) for each of `DIAGONALS`; positive in the half of the cell that it points to
+    "How far the points in each cell go along its diagonals, at most."
+    if array_module(offset) is np:
+        along = offset @ DIAGONALS.T
+        return np.maximum.reduceat(along, np.flatnonzero(np.diff(visit, prepend=-1)), axis=0)
+    along = offset @ offset.new_tensor(DIAGONALS.tolist()).T
+    least = along.new_full((int(visit[-1]) + 1, 4), -1.0)
+    return least.scatter_reduce(0, visit[:, None].expand(-1, 4), along, "amax")
+
+
+# %% ../../nbs/ink/06_chain.ipynb #c950988f
+def every_other(hit):  # (T,) of bool; likewise
+    "True at the first, third, ... of each run of true."
+    if array_module(hit) is np:
+        at = np.arange(len(hit))
+        last_miss = np.maximum.accumulate(np.where(hit, -1, at))
+    else:
+        at = hit.new_ones(len(hit), dtype=int).cumsum(0) - 1
+        last_miss = at.where(~hit, -1).cummax(0)[0]
+    return (at - last_miss) % 2 == 1
+
+
+def cut_corners(
+    codes,  # (T,) an array of numpy or a tensor
+    visit,  # (T,) the cell that each leads to
+    outer,  # (V, 4) of `outermost`
+):  # (S,) likewise
+    "A diagonal step for two at a right angle, where no point lies in the outer half of the cell between."
+    xp = array_module(codes)
+    one = codes[:-1]
+    two = codes[1:]
+    is_straight = (codes >= 0) & (codes < PEN_DOWN) & (codes % 2 == 0)
+    turn = (two - one) % 8
+    right_angle = is_straight[:-1] & is_straight[1:] & ((turn == 2) | (turn == 6))
+    moves = NEIGHBOURS if xp is np else xp.as_tensor(NEIGHBOURS, device=codes.device)
+    outwards = moves[one % 8] - moves[two % 8]  # from the diagonal to the corner
+    diagonal = (outwards[:, 0] < 0) * 2 + (outwards[:, 1] < 0) * 1
+    hit = right_angle & (outer[visit[:-1], diagonal] <= 1e-9)
+    hit = hit & every_other(hit)
+    no = codes[:1] != codes[:1]
+    middle = (one + xp.where(turn == 2, 1, 7)) % 8
+    codes = xp.where(xp.concatenate([hit, no]), xp.concatenate([middle, codes[-1:]]), codes)
+    return codes[~xp.concatenate([no, hit])]
+
+
 # %% ../../nbs/ink/06_chain.ipynb #0c96acc9
 BETWEEN_WORDS = -1
 
 
 def chain_codes(
-    cells,  # (P, 2) integers of numpy or a tensor: points drawn, from their word's origin
+    xy,  # (P, 2) of numpy or a tensor: points drawn, in cells from their word's origin
     begins_word,  # (P,) of bool, and so are the following
     begins_stroke,
     ends_stroke,
     ends_word,
 ):  # (T,) ids below `FIRST_MERGE`, and `BETWEEN_WORDS` behind every word
     "The chain codes of some words, one after the other, each from its origin with the pen up."
-    xp = array_module(cells)
+    xp = array_module(xy)
+    cells = xy.round().astype(int) if xp is np else xy.round().long()
     origin = xp.zeros_like(cells[:1])
     before = xp.where(begins_word[:, None], origin, xp.concatenate([origin, cells[:-1]]))
     delta = cells - before
@@ -101,9 +165,11 @@ def chain_codes(
     codes = xp.where(down, PEN_DOWN, xp.where(up, PEN_UP, BETWEEN_WORDS))
     is_step = behind < 0
     codes[is_step] = line_steps(delta, point[is_step], place[is_step])
-    return codes
+    visit = ((steps > 0) | begins_stroke).cumsum(0) - 1  # of a cell: points in a row that are in the same
+    return cut_corners(codes, visit[point], outermost(xy - cells, visit))
 
 
+# %% ../../nbs/ink/06_chain.ipynb #a585405b
 def chain_code(
     points: np.ndarray,  # (N, 3) x, y, pen_down; canvas heights
     grid: float,  # side of a cell, canvas heights
@@ -113,12 +179,12 @@ def chain_code(
     if not drawn:
         return np.zeros(0, int)
     xy = np.concatenate(drawn)
-    cells = np.rint((xy - [xy[:, 0].min(), 0]) / grid).astype(int)
+    xy = (xy - [xy[:, 0].min(), 0]) / grid
     ends = np.cumsum([len(stroke) for stroke in drawn]) - 1
-    number = np.arange(len(cells))
+    number = np.arange(len(xy))
     begins_stroke = np.isin(number, np.append(0, ends[:-1] + 1))
     ends_stroke = np.isin(number, ends)
-    return chain_codes(cells, number == 0, begins_stroke, ends_stroke, number == ends[-1])[:-1]
+    return chain_codes(xy, number == 0, begins_stroke, ends_stroke, number == ends[-1])[:-1]
 
 
 # %% ../../nbs/ink/06_chain.ipynb #4cef516f
@@ -139,20 +205,11 @@ def apply_merge(
     return xp.where(begins, merged, tokens)[~ends]
 
 
-def every_other(hit):  # (T,) of bool; likewise
-    "True at the first, third, ... of each run of true."
-    if array_module(hit) is np:
-        at = np.arange(len(hit))
-        last_miss = np.maximum.accumulate(np.where(hit, -1, at))
-    else:
-        at = hit.new_ones(len(hit), dtype=int).cumsum(0) - 1
-        last_miss = at.where(~hit, -1).cummax(0)[0]
-    return (at - last_miss) % 2 == 1
-
-
+# %% ../../nbs/ink/06_chain.ipynb #90c52f5c
 def in_a_row(words: list) -> np.ndarray:
     "The tokens of some words, one after the other, with `BETWEEN_WORDS` behind each."
-    return np.concatenate([part for word in words for part in (word, [BETWEEN_WORDS])]).astype(int)
+    parts = [part for word in words for part in (word, [BETWEEN_WORDS])]
+    return np.concatenate([np.zeros(0, int), *parts]).astype(int)
 
 
 def learn_merges(
@@ -175,28 +232,96 @@ def learn_merges(
 
 
 # %% ../../nbs/ink/06_chain.ipynb #eaab15a2
-ROUNDS = 4  # of smoothing
-ROOM = 0.5  # cells that a point may be moved by, each way
-KEEP_EVERY = 2  # points of the path; curves are drawn through them
-SPACE_WIDTH = 0.16  # canvas heights between words that were written together
+SHORTEST_WAVE = 7  # cells: shorter waves are the grid's, longer ones the hand's
+REACH = 12  # cells on either side that a point's filter looks at
+ROOM = 0.4  # cells that a point may be moved by, each way
+CORNER = 100  # degrees
+ARM = 3  # cells from a corner to where its two sides are looked at
 
 
+def low_pass() -> np.ndarray:  # (2 * REACH + 1,), sums to 1
+    "A filter that lets long waves pass unchanged: falls as exp(-frequency ** 4)."
+    frequency = np.linspace(0, np.pi, 512, endpoint=False) + np.pi / 1024
+    passed = np.exp(-((frequency * SHORTEST_WAVE / (2 * np.pi)) ** 4))
+    weights = np.cos(np.outer(np.arange(-REACH, REACH + 1), frequency)) @ passed
+    return weights / weights.sum()
+
+
+LOW_PASS = low_pass()
+
+
+def is_corner(
+    path: np.ndarray,  # (N,) complex: cells of some strokes, one after the other
+    stroke: np.ndarray,  # (N,) which stroke each is of
+) -> np.ndarray:  # (N,) of bool
+    "Where a stroke turns sharply: by more than `CORNER`, and no less than at the cells next to it."
+    turn = np.zeros(len(path))
+    if len(path) > 2 * ARM:
+        step_in = path[ARM:-ARM] - path[: -2 * ARM]
+        step_out = path[2 * ARM :] - path[ARM:-ARM]
+        same_stroke = stroke[2 * ARM :] == stroke[: -2 * ARM]
+        turn[ARM:-ARM] = np.abs(np.angle(step_out * step_in.conj())) * same_stroke
+    corner = turn > np.deg2rad(CORNER)
+    for shift in 1, 2:  # it turns no less than its neighbours on either side
+        corner[shift:] &= turn[shift:] >= turn[:-shift]
+        corner[:-shift] &= turn[:-shift] >= turn[shift:]
+    return corner
+
+
+# %% ../../nbs/ink/06_chain.ipynb #3a424bcf
 def smooth(
-    cells: np.ndarray,  # (N, 2) of a stroke
-) -> np.ndarray:  # (N, 2) in cells; the ends stay
-    "The line through some cells without its staircase."
-    path = cells.astype(float)
-    for _ in range(ROUNDS):
-        path[1:-1] = (path[:-2] + 2 * path[1:-1] + path[2:]) / 4
-        path = path.clip(cells - ROOM, cells + ROOM)
-    return path
+    cells: np.ndarray,  # (N, 2) of some strokes, one after the other
+    stroke: np.ndarray,  # (N,) which stroke each is of
+) -> np.ndarray:  # (N, 2) in cells; ends and corners stay
+    "The lines through some cells without their staircase."
+    path = cells @ np.array([1, 1j])  # as complex numbers, which are quicker than pairs
+    changes = np.diff(stroke) != 0
+    stays = np.flatnonzero(is_corner(path, stroke) | np.append(True, changes) | np.append(changes, True))
+    begin = stays[:-1]
+    length = np.diff(stays)
+    # A tight loop, such as a dot, would be taken for a short wave.
+    is_loop = (length < 2 * SHORTEST_WAVE) & (np.abs(path[stays[1:]] - path[begin]) < length / 2)
+    is_piece = (stroke[begin] == stroke[stays[1:]]) & (length > 1) & ~is_loop
+    begin = begin[is_piece]
+    length = length[is_piece]
+    if len(begin) == 0:
+        return cells.astype(float)
+    slope = (path[begin + length] - path[begin]) / length  # of the straight line between a piece's ends
+    # Of each piece its points and `REACH` more past either end: which piece, and their place in it.
+    count = length + 1 + 2 * REACH
+    piece = np.repeat(np.arange(len(begin)), count)
+    place = np.arange(len(piece)) - (count.cumsum() - count + REACH)[piece]
+    length = length[piece]
+    # Past an end the piece is gone through backwards, on the other side of its straight line.
+    there = place % (2 * length)
+    is_back = there > length
+    there = np.where(is_back, 2 * length - there, there)
+    first = path[begin][piece]
+    slope = slope[piece]
+    bow = path[begin[piece] + there] - first - slope * there
+    line = first + slope * place + np.where(is_back, -bow, bow)
+    inner = (place > 0) & (place < length)
+    path[(begin[piece] + place)[inner]] = np.convolve(line, LOW_PASS, "same")[inner]
+    return np.column_stack([path.real, path.imag]).clip(cells - ROOM, cells + ROOM)
 
 
-def kept_points(
-    count: int,  # cells of a stroke
-) -> np.ndarray:  # (M,) numbers from 0 to count - 1, both included
-    "Which points of the smoothed line are decoded."
-    return np.union1d(np.arange(0, count, KEEP_EVERY), count - 1)
+# %% ../../nbs/ink/06_chain.ipynb #84a05edc
+KEEP_EVERY = 2  # points
+MISSED = 0.25  # cells from a point to the middle of its neighbours
+
+
+def needed_points(
+    path: np.ndarray,  # (N, 2) of some strokes, one after the other
+    stroke: np.ndarray,  # (N,) which stroke each is of
+) -> np.ndarray:  # (N,) of bool
+    "Which points of smooth lines to keep: the ends of strokes, every other one, and those where it bends."
+    changes = np.diff(stroke) != 0
+    begins = np.append(True, changes)
+    number = np.arange(len(path))
+    place = number - np.maximum.accumulate(np.where(begins, number, 0))
+    missed = np.zeros(len(path), bool)
+    missed[1:-1] = np.hypot(*((path[:-2] + path[2:]) / 2 - path[1:-1]).T) > MISSED
+    return (place % KEEP_EVERY == 0) | np.append(changes, True) | missed
 
 
 # %% ../../nbs/ink/06_chain.ipynb #467d2c17
@@ -222,10 +347,30 @@ def stroke_steps(codes: np.ndarray) -> list:  # of `StrokeSteps`
     return [StrokeSteps(cells, int(end)) for cells, end in zip(strokes, ends)]
 
 
-def strokes_of(codes: np.ndarray) -> list:  # of (N, 2) cells, one a stroke
-    "The cells that each stroke of a chain code goes through. A last stroke may lack its pen up."
-    places = np.cumsum(MOVES[codes], 0)
-    return [places[stroke.cells] for stroke in stroke_steps(codes)]
+# %% ../../nbs/ink/06_chain.ipynb #94fd6b9b
+class DrawnPoints(typing.NamedTuple):
+    "The points that a chain code draws, smooth, and which of its steps draws each."
+
+    points: np.ndarray  # (M, 3) x, y in cells, pen_down; every stroke ends with a point with the pen up
+    step: np.ndarray  # (M,)
+
+
+def drawn_points(codes: np.ndarray) -> DrawnPoints:
+    "The smooth lines of a chain code."
+    drawn = stroke_steps(codes)
+    if not drawn:
+        return DrawnPoints(np.zeros((0, 3)), np.zeros(0, int))
+    step = np.concatenate([stroke.cells for stroke in drawn])
+    stroke = np.repeat(np.arange(len(drawn)), [len(stroke.cells) for stroke in drawn])
+    path = smooth(MOVES[codes].cumsum(0)[step], stroke)
+    kept = np.flatnonzero(needed_points(path, stroke))
+    # Each stroke's last point comes twice, the second time with the pen up.
+    is_last = np.diff(stroke[kept], append=-1) != 0
+    kept = np.repeat(kept, 1 + is_last)
+    pen_up = np.diff(kept, prepend=-1) == 0
+    step = step[kept]
+    step[pen_up] = [stroke.end for stroke in drawn]
+    return DrawnPoints(np.column_stack([path[kept], ~pen_up]), step)
 
 
 # %% ../../nbs/ink/06_chain.ipynb #75a87f6c
@@ -242,6 +387,9 @@ def chain_word_machine(parts: list, vocab_size: int) -> WordMachine:  # parts: o
             starts = [0, 2] if moves[0] else [1]
             next_state[starts, token] = 1 if moves[-1] else 2
     return WordMachine(next_state, may_end=2)
+
+
+SPACE_WIDTH = 0.16  # canvas heights between words that were written together
 
 
 def side_by_side(words: list) -> np.ndarray:  # of (N, 3) points; (M, 3)
@@ -292,21 +440,13 @@ class ChainTokenizer(StrokeTokenizer):
 
     def decode_word(self, tokens: np.ndarray) -> np.ndarray:  # (M, 3) x, y, pen_down
         "The smooth ink of a word, from its left edge on the writing line; empty if nothing is drawn."
-        out = []
-        for cells in strokes_of(self.steps(tokens)):
-            line = smooth(cells)[kept_points(len(cells))] * self.grid
-            pen_down = np.append(np.ones(len(line)), 0)
-            out.append(np.column_stack([np.vstack([line, line[-1:]]), pen_down]))
-        return np.vstack(out) if out else np.zeros((0, 3))
+        return drawn_points(self.steps(tokens)).points * [self.grid, self.grid, 1]
 
     def drawn_by(self, tokens: np.ndarray) -> np.ndarray:
         tokens = np.asarray(tokens, int)
         lengths = [len(self.parts[t]) if 0 <= t < self.n_bins else 0 for t in tokens]
         token_of_step = np.repeat(np.arange(len(tokens)), lengths)
-        steps = []
-        for stroke in stroke_steps(self.steps(tokens)):
-            steps += [*stroke.cells[kept_points(len(stroke.cells))], stroke.end]
-        return token_of_step[np.array(steps, int)]
+        return token_of_step[drawn_points(self.steps(tokens)).step]
 
     def line_of_words(self, words: list) -> np.ndarray:
         return side_by_side(words)

@@ -337,7 +337,7 @@ def moving_strokes(ink: np.ndarray, letters: np.ndarray, clock: Clock) -> list: 
         start = f"{ink[first, 0]:.1f} {ink[first, 1]:.1f}"
         paths.append(
             f'<path d="M{start}C{curve}" stroke="{letter_color(letters[last])}" pathLength="1" '
-            f'stroke-dasharray="1 1">{clock.draw(first, last)}</path>'
+            f'stroke-dasharray="1 2">{clock.draw(first, last)}</path>'
         )
     return paths
 

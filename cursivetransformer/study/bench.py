@@ -358,7 +358,7 @@ def bench_sample(config: Config) -> list:  # of `Timing`
     "One word, and a paragraph."
     model = load_checkpoint(config.local_checkpoint_path, config.device)
     device = model.lm_head.weight.device
-    per_point = tokenizer_of(model.config).tokens_per_point
+    tokenizer = tokenizer_of(model.config)
     write("warm up", model, respell=None)
     rows = []
     plain_token = None  # seconds, from the first text
@@ -369,7 +369,8 @@ def bench_sample(config: Config) -> list:  # of `Timing`
     ):
         page = write(text, model, respell=respell)
         ours = timed(lambda: write(text, model, respell=respell), 5, device)
-        tokens = np.array([per_point * len(w.points) + 1 for w in page])
+        pieces = tokenizer.encode_words([w.points for w in page], start=True)
+        tokens = np.array([len(piece) + 1 for piece in pieces])
         if plain_token is None:
             seconds = timed(lambda: full_forward(model, text, int(tokens.sum())), 1, device)
             plain_token = seconds / tokens.sum()

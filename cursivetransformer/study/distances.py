@@ -7,10 +7,13 @@ __all__ = [
     "DISTANCES",
     "HALVES",
     "PERCENTILE",
+    "RULE_OF_THREE",
+    "JOINING",
     "Measured",
     "measure_words",
     "joined_shares",
-    "joining_distance",
+    "Joining",
+    "compare_joining",
     "gaps",
     "Spread",
     "distances",
@@ -55,22 +58,31 @@ def measure_words(
 # %% ../../nbs/study/08_distances.ipynb #772b11f9
 def joined_shares(words: list) -> dict:  # letters: (how often they come, how often joined)
     "How often each pair of letters is joined, in some words' pairs."
-    counts = collections.defaultdict(lambda: np.zeros(2, int))
+    counts = collections.defaultdict(lambda: [0, 0])
     for pair in (pair for word in words for pair in word):
-        counts[pair.letters] += (1, pair.gap is None)
+        count = counts[pair.letters]
+        count[0] += 1
+        count[1] += pair.gap is None
     return counts
 
 
-def joining_distance(a: list, b: list) -> float:  # between 0 and 1; NaN without common pairs
-    "How differently pairs of letters are joined in two sets of words."
+class Joining(typing.NamedTuple):
+    "How differently two sets of words are joined."
+
+    distance: float  # between 0 and 1; NaN without common pairs
+    pairs: int  # that were compared
+
+
+def compare_joining(a: list, b: list) -> Joining:
+    "Compare the pairs of letters that two sets of words have in common."
     one = joined_shares(a)
     other = joined_shares(b)
     common = sorted(one.keys() & other.keys())
     if not common:
-        return float("nan")
+        return Joining(float("nan"), 0)
     weights = [min(one[p][0], other[p][0]) for p in common]
     differences = [abs(one[p][1] / one[p][0] - other[p][1] / other[p][0]) for p in common]
-    return float(np.average(differences, weights=weights))
+    return Joining(float(np.average(differences, weights=weights)), sum(weights))
 
 
 def gaps(words: list) -> np.ndarray:  # canvas heights
@@ -78,6 +90,7 @@ def gaps(words: list) -> np.ndarray:  # canvas heights
     return np.array([pair.gap for word in words for pair in word if pair.gap is not None])
 
 
+# %% ../../nbs/study/08_distances.ipynb #7f98929d
 class Spread(typing.NamedTuple):
     "What distances are measured in: standard deviations of the human words."
 
@@ -100,12 +113,14 @@ def distances(
     gaps_a = gaps(pairs_a)
     gaps_b = gaps(pairs_b)
     gap = earth_mover(gaps_a, gaps_b) / spread.gap if len(gaps_a) and len(gaps_b) else float("nan")
-    return np.array([*shapes, joining_distance(pairs_a, pairs_b), gap])
+    return np.array([*shapes, compare_joining(pairs_a, pairs_b).distance, gap])
 
 
 # %% ../../nbs/study/08_distances.ipynb #b87ddf48
 HALVES = 200  # at random
 PERCENTILE = 95  # of the human halves: a model should be nearer
+RULE_OF_THREE = 3
+JOINING = DISTANCES.index("pairs of letters joined")
 
 
 class AgainstChance(typing.NamedTuple):
@@ -127,12 +142,15 @@ def against_chance(
     spread = Spread(human.shapes.std(0) + 1e-9, human_gaps.std() + 1e-9 if len(human_gaps) else 1.0)
     half = len(human.shapes) // 2
     to_model, to_human = [], []
+    compared = []  # pairs of letters
     for _ in range(halves):
         order = rng.permutation(len(human.shapes))
         one = order[:half]
         other = order[half:]
         to_model.append(distances(human, model, one, other, spread))
         to_human.append(distances(human, human, one, other, spread))
-    return AgainstChance(
-        np.mean(to_model, 0), np.mean(to_human, 0), np.percentile(to_human, PERCENTILE, axis=0)
-    )
+        compared.append(compare_joining([human.pairs[i] for i in one], [human.pairs[i] for i in other]).pairs)
+    limit = np.percentile(to_human, PERCENTILE, axis=0)
+    if np.mean(compared):
+        limit[JOINING] = max(limit[JOINING], RULE_OF_THREE / np.mean(compared))
+    return AgainstChance(np.mean(to_model, 0), np.mean(to_human, 0), limit)

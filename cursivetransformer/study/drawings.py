@@ -4,11 +4,14 @@
 
 # %% auto #0
 __all__ = [
+    "MOST_SIZED",
     "SEEDS",
     "HELD_OUT",
+    "SIZED",
     "JUDGE",
     "READ",
     "Person",
+    "some_of_kind",
     "person_of",
     "split_note",
     "passage",
@@ -31,22 +34,26 @@ from collections.abc import Callable
 import numpy as np
 
 from ..config import PACKAGE, Config, CursiveError, WritingOptions
-from ..data.banks import SPLIT_VERSION, held_out, split_words, usable
+from ..data.banks import SPLIT_VERSION, held_out, split_words, text_hash, usable
 from ..model.transformer import Transformer
 from .evaluate import FEWEST_WORDS, say_nothing
+from .letters import CAPITALISED, FEWEST_SMALL, PLAIN, SMALL, kind_of_word
 from .marks import tallest_letter
 from .texts import TENTH, fixed_lists
 from ..writing.reader import Reader, compare, load_reader
 from ..writing.sample import draw_words
 from ..writing.spelling import Spelling, redraw
 
-
 # %% ../../nbs/study/10_drawings.ipynb #e5087320
+MOST_SIZED = 150  # words of a kind by which x-heights are compared
+
+
 class Person(typing.NamedTuple):
     "What a model is compared with."
 
     bank: list  # of `Word`: all that a person wrote and the model can spell
     words: list  # of `Word`: those of them that are held out
+    sized: list  # of `Word`: capitalised ones and as many plain ones, by which x-heights are compared
     tallest: float  # canvas heights; how high the hand's tallest letter reaches
 
     @property
@@ -58,6 +65,17 @@ class Person(typing.NamedTuple):
         return [w.points for w in self.words]
 
 
+def some_of_kind(words: list, kind: str, quick: bool) -> list:  # of `Word`, of different texts
+    "Words with small letters enough, by their hashes: a larger bank changes few of them."
+    found = {}
+    for w in words:
+        if kind_of_word(w.text) == kind and sum(c in SMALL for c in w.text) >= FEWEST_SMALL:
+            found.setdefault(w.text, w)
+    most = MOST_SIZED // TENTH if quick else MOST_SIZED
+    return [found[text] for text in sorted(found, key=text_hash)[:most]]
+
+
+# %% ../../nbs/study/10_drawings.ipynb #6d2b7c08
 def person_of(
     bank: list,  # of `Word`
     config: Config,
@@ -73,9 +91,12 @@ def person_of(
             f"Goals are read by {FEWEST_WORDS} held-out words or more, and this bank has {len(words)}; "
             "give a larger one."
         )
-    return Person(human, words, tallest_letter(human))
+    fitting = [w for w in human if len(w.text) <= config.context_block_size]
+    sized = [*some_of_kind(fitting, CAPITALISED, quick), *some_of_kind(fitting, PLAIN, quick)]
+    return Person(human, words, sized, tallest_letter(human))
 
 
+# %% ../../nbs/study/10_drawings.ipynb #2df962c7
 def split_note(model: Transformer, person: Person) -> str:
     "A sentence on words that the model has learned from though they are held out; empty if there are none."
     config = model.config
@@ -93,6 +114,7 @@ def split_note(model: Transformer, person: Person) -> str:
 # %% ../../nbs/study/10_drawings.ipynb #6572d4fc
 SEEDS = (0, 1, 2)
 HELD_OUT = "held-out words"
+SIZED = "words to be sized"
 
 
 def passage(model: Transformer, person: Person, quick: bool = False) -> dict:  # name: list of words
@@ -102,7 +124,7 @@ def passage(model: Transformer, person: Person, quick: bool = False) -> dict:  #
     lists = {}
     for name, words in fixed_lists(quick)._asdict().items():
         lists[name] = [word for word in words if set(word) <= alphabet and len(word) <= longest]
-    return {**lists, HELD_OUT: person.texts}
+    return {**lists, HELD_OUT: person.texts, SIZED: [w.text for w in person.sized]}
 
 
 @dataclasses.dataclass
@@ -125,6 +147,7 @@ def take_apart(inks: list, lists: dict) -> dict:
     return apart
 
 
+# %% ../../nbs/study/10_drawings.ipynb #c310c32d
 def write_lists(
     model: Transformer,
     lists: dict,  # of `passage`
@@ -183,6 +206,7 @@ class Readings:
         return np.array(found, float).reshape(seeds, -1)
 
 
+# %% ../../nbs/study/10_drawings.ipynb #8a68094e
 def first_drawn(name: str) -> str:
     "What a model's words of a list are called, as first drawn."
     return f"{name}, first drawn"
@@ -205,7 +229,7 @@ def read_everything(
     for who, read in readers.items():
         progress(f"{who}: human words")
         readings.add("human", who, person.texts, read(person.inks))
-        for name in READ:
+        for name in (name for name in READ if name in lists):
             progress(f"{who}: {name}")
             firsts = [ink for w in writings for ink in w.first[name]]
             lasts = [ink for w in writings for ink in w.respelled[name]]

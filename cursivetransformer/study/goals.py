@@ -11,21 +11,19 @@ __all__ = [
     "FEWEST_DOTTED",
     "STOPS_RIGHT",
     "X_HEIGHT",
-    "CAPITALISED",
-    "PLAIN",
-    "OTHER",
     "error_goals",
     "long_goals",
     "noticed_goals",
     "share",
     "marks_goals",
     "height_goal",
-    "kind_of_word",
     "CapitalEffect",
+    "ratio_of_kinds",
     "capital_effect",
     "x_height_goal",
     "distance_goals",
     "GoalReport",
+    "all_goals",
     "notes_on",
     "read_goals",
 ]
@@ -42,10 +40,15 @@ from ..config import WritingOptions
 from ..data.seeds import sample_rng
 from ..ink.points import Augmentation
 from ..model.transformer import Transformer
+from ..training.score import Score, evaluate_words
+from ..writing.reader import Legibility, Reader, load_reader
+
+# %% ../../nbs/study/11_goals.ipynb #441ae7c4
 from .distances import DISTANCES, HALVES, against_chance, measure_words
 from cursivetransformer.study.drawings import (
     HELD_OUT,
     SEEDS,
+    SIZED,
     Person,
     Readings,
     first_drawn,
@@ -57,17 +60,19 @@ from cursivetransformer.study.drawings import (
     write_lists,
 )
 from .evaluate import all_readers, hand_of, reading_by, say_nothing
-from .letters import find_letters, x_height
+from .letters import CAPITALISED, OTHER, find_letters, kind_of_word, x_height
 from cursivetransformer.study.marks import (
     TOO_HIGH,
-    WITH_DOT,
     commas_clear,
+    count_dots,
     dots_agree,
     too_high,
     with_dots_doubled,
     without_dots,
 )
 from .texts import fixed_lists, lists_digest
+
+# %% ../../nbs/study/11_goals.ipynb #e54d9501
 from cursivetransformer.study.verdicts import (
     MET,
     NOT_MET,
@@ -85,8 +90,6 @@ from cursivetransformer.study.verdicts import (
     table,
     within,
 )
-from ..training.score import Score, evaluate_words
-from ..writing.reader import Legibility, Reader, load_reader
 
 # %% ../../nbs/study/11_goals.ipynb #59df6d87
 MORE_WRONG = {"judge": 0.005, "rapidocr": 0.015}  # what a model may have wrong above a person, upper end
@@ -117,6 +120,7 @@ def error_goals(person: Person, readings: Readings, readers: dict, seeds: int) -
     return goals
 
 
+# %% ../../nbs/study/11_goals.ipynb #2270b605
 def long_goals(lists: dict, readings: Readings, readers: dict, seeds: int, quick: bool) -> list:
     "Long words that read right after re-spelling, by each reader of ours. One that was not drawn is wrong."
     count = len(fixed_lists(quick).long)
@@ -125,7 +129,7 @@ def long_goals(lists: dict, readings: Readings, readers: dict, seeds: int, quick
         name = f"long words right, re-spelled, {who}"
         asked = f"{LONG_RIGHT * count:.0f} of {count}"
         if who not in readers:
-            goals.append(not_measured(name, asked, MISSING[who]))
+            goals.append(not_measured(name, asked, MISSING.get(who, "not asked")))
             continue
         right = [0] * seeds
         if lists["long"]:
@@ -142,23 +146,27 @@ FEWEST_DOTTED = 4  # words by which that is measured
 
 
 def noticed_goals(person: Person, reader: Reader) -> list:  # of two `Goal`
-    "Whether a reader notices dots that are missing or doubled, in a person's words."
+    "Whether a reader notices full stops that are missing, or doubled at the end, in a person's words."
     read = reading_by(reader)
-    words = [w for w in person.bank if set(w.text) & set(WITH_DOT) and dots_agree(w.points, w.text)]
+    words = [w for w in person.bank if "." in w.text and dots_agree(w.points, w.text)]
     said = read([w.points for w in words]) if words else []
     words = [w for w, says in zip(words, said) if says == w.text]
+    at_the_end = [w for w in words if w.text.endswith(".") and count_dots(w.points) == 1]
     goals = []
-    for what, change in (("missing", without_dots), ("doubled", with_dots_doubled)):
-        name = f"shipped reader notices a dot {what}"
+    for what, change, some in (
+        ("missing", without_dots, words),
+        ("doubled", with_dots_doubled, at_the_end),
+    ):
+        name = f"shipped reader notices a full stop {what}"
         asked = f"{NOTICED:.0%}"
-        if len(words) < FEWEST_DOTTED:
+        if len(some) < FEWEST_DOTTED:
             goals.append(not_measured(name, asked, "too few human words with full stops"))
             continue
-        said = read([change(w.points) for w in words])
-        right = np.array([says != w.text for says, w in zip(said, words)])
+        said = read([change(w.points) for w in some])
+        right = np.array([says != w.text for says, w in zip(said, some)])
         verdict = MET if right.mean() >= NOTICED else NOT_MET
-        found = f"{right.mean():.1%} of {len(words)} human words"
-        goals.append(Goal(name, asked, found, "", verdict, dict(noticed=right.mean(), words=len(words))))
+        found = f"{right.mean():.1%} of {len(some)} human words"
+        goals.append(Goal(name, asked, found, "", verdict, dict(noticed=right.mean(), words=len(some))))
     return goals
 
 
@@ -193,11 +201,13 @@ def marks_goals(person: Person, lists: dict, writings: list, quick: bool) -> lis
     return goals
 
 
+# %% ../../nbs/study/11_goals.ipynb #b2501311
 def height_goal(person: Person, writings: list) -> Goal:
     "That no ink reaches far above the hand's tallest letter, in any list."
-    counts = [
-        int(too_high([i for some in w.first.values() for i in some], person.tallest).sum()) for w in writings
-    ]
+    counts = []
+    for w in writings:
+        inks = [ink for some in w.first.values() for ink in some]
+        counts.append(int(too_high(inks, person.tallest).sum()))
     drawn = sum(map(len, writings[0].first.values()))
     human = too_high([w.points for w in person.bank], person.tallest)
     figures = dict(too_high=counts, of=drawn, tallest=person.tallest, human=int(human.sum()))
@@ -213,17 +223,9 @@ def height_goal(person: Person, writings: list) -> Goal:
 
 # %% ../../nbs/study/11_goals.ipynb #896d6b7d
 X_HEIGHT = 0.04  # how far a model's x-height of capitalised words may be off, as a part of it
-CAPITALISED, PLAIN, OTHER = 1, 0, -1
 
 
-def kind_of_word(text: str) -> int:
-    "Whether a word's letters are all small, or all but the first."
-    letters = "".join(c for c in text if c.isalpha())
-    if letters and letters.islower():
-        return PLAIN
-    return CAPITALISED if letters[:1].isupper() and letters[1:].islower() else OTHER
-
-
+# %% ../../nbs/study/11_goals.ipynb #385b408e
 class CapitalEffect(typing.NamedTuple):
     "The x-height of capitalised words as a part of that of plain ones."
 
@@ -232,6 +234,21 @@ class CapitalEffect(typing.NamedTuple):
     difference: Interval  # of model to human, as a part: -0.08 is 8 % too low
 
 
+def ratio_of_kinds(
+    logs: np.ndarray,  # (N,) logarithms
+    is_capital: np.ndarray,  # (N,) of bool
+    rows: np.ndarray,  # (R, M) which of them
+) -> np.ndarray:  # (R,); NaN for rows of one kind
+    "The mean of capitalised words' logarithms less that of the others, as a factor."
+    capital = is_capital[rows]
+    logs = logs[rows]
+    with np.errstate(invalid="ignore"):
+        high = (logs * capital).sum(1) / capital.sum(1)
+        low = (logs * ~capital).sum(1) / (~capital).sum(1)
+    return np.exp(high - low)
+
+
+# %% ../../nbs/study/11_goals.ipynb #e8559695
 def capital_effect(
     texts: list,
     human: np.ndarray,  # (N,) x-heights
@@ -241,41 +258,34 @@ def capital_effect(
     "How capitals change x-heights, a person's and a model's, in the same texts."
     kinds = np.array([kind_of_word(text) for text in texts])
     measured = np.isfinite(human) & np.isfinite(model).all(0) & (kinds != OTHER)
-    texts = [text for text, there in zip(texts, measured) if there]
     if len(set(kinds[measured])) < 2:
         return None
-    logs = np.log(np.column_stack([human, model.mean(0), np.ones(len(human))])[measured])
+    texts = [text for text, there in zip(texts, measured) if there]
+    logs = np.log(np.column_stack([human, model.mean(0)])[measured])
     logs = by_text(texts, logs, np.mean)
-    is_capital = by_text(texts, kinds[measured], np.max) == CAPITALISED
-
-    def effect(values: np.ndarray) -> np.ndarray:  # from (R, N), with rows of both kinds
-        chosen, capital = values[..., 0], values[..., 1] == 1
-        with np.errstate(invalid="ignore"):
-            high = (chosen * capital).sum(-1) / capital.sum(-1)
-            low = (chosen * ~capital).sum(-1) / (~capital).sum(-1)
-        return np.exp(high - low)
-
-    def effect_of(column: np.ndarray) -> Callable:
-        table = np.column_stack([column, is_capital])
-        return lambda rows: effect(table[rows])
-
-    human_effect, model_effect = (float(effect_of(logs[:, k])(np.arange(len(logs)))) for k in (0, 1))
-    ratio = bootstrap(effect_of(logs[:, 1] - logs[:, 0]), len(logs), rng)
-    return CapitalEffect(human_effect, model_effect, Interval(*(x - 1 for x in ratio)))
+    capital = by_text(texts, kinds[measured] == CAPITALISED, np.max)
+    everything = np.arange(len(logs))[None]
+    of_human, of_model = (float(ratio_of_kinds(column, capital, everything)[0]) for column in logs.T)
+    more = logs[:, 1] - logs[:, 0]
+    found = bootstrap(lambda rows: ratio_of_kinds(more, capital, rows), len(more), rng)
+    return CapitalEffect(of_human, of_model, Interval(*(x - 1 for x in found)))
 
 
+# %% ../../nbs/study/11_goals.ipynb #ec1768c0
 def x_height_goal(person: Person, writings: list, reader: Reader) -> Goal:
     "That capitalised words are as much lower as a person's."
     name = "x-height of capitalised words to plain"
     asked = f"within {X_HEIGHT:.0%} of human"
-    texts = person.texts
+    texts = [w.text for w in person.sized]
 
     def heights(inks: list) -> list:
         found = find_letters(reader, inks, texts)
         return [x_height(word) if word else np.nan for word in found]
 
-    model = np.array([heights(w.first[HELD_OUT]) for w in writings])
-    effect = capital_effect(texts, np.array(heights(person.inks)), model, sample_rng(0, 8))
+    model = np.array([heights(w.first[SIZED]) for w in writings])
+    effect = capital_effect(
+        texts, np.array(heights([w.points for w in person.sized])), model, sample_rng(0, 8)
+    )
     if effect is None:
         return not_measured(name, asked, "no capitalised words, or no plain ones")
     found = f"{effect.model:.3f}, {points(effect.difference)} %"
@@ -287,12 +297,10 @@ def x_height_goal(person: Person, writings: list, reader: Reader) -> Goal:
 def distance_goals(
     person: Person,
     writings: list,
-    reader: Reader,
-    progress: Callable = say_nothing,
+    reader: Reader,  # finds letters
     halves: int = HALVES,
 ) -> list:  # of `Goal`, one of each of `DISTANCES`
     "That a model's hand is no farther from a person's than most random halves of the person's words."
-    progress("distances of hands")
     bend = Augmentation(fraction=0.0)
     human = measure_words([bend(w) for w in person.words], person.texts, reader)
     found = []
@@ -309,7 +317,7 @@ def distance_goals(
             goals.append(not_measured(name, "", "too few words"))
             continue
         says = ", ".join(f"{x:.3f}" for x in model)
-        verdict = by_seeds([x < limit for x in model])
+        verdict = by_seeds([x <= limit for x in model])
         figures = dict(model=model, human=usual, limit=limit)
         goals.append(Goal(name, f"under {limit:.3f}", says, f"{usual:.3f}", verdict, figures))
     return goals
@@ -325,6 +333,8 @@ class GoalReport:
     score: Score  # of the held-out words
     notes: list  # sentences
     figures: dict  # what was measured, how and by what
+    human_inks: list  # of the held-out words
+    model_inks: list  # of the same, as first drawn with the first seed
 
     def __str__(self):
         readers = list(dict.fromkeys(who for _, who in self.legibility))
@@ -358,24 +368,46 @@ class GoalReport:
 
 
 # %% ../../nbs/study/11_goals.ipynb #427b0330
-def notes_on(
-    model: Transformer, person: Person, lists: dict, writings: list, readers: dict, quick: bool
-) -> list:
+def all_goals(
+    person: Person,
+    lists: dict,  # of `passage`
+    writings: list,  # of `Writing`
+    readings: Readings,
+    readers: dict,
+    finder: Reader,  # of letters
+    quick: bool,
+) -> list:  # of `Goal`
+    "Every goal, those of legibility first."
+    seeds = len(writings)
+    return [
+        *error_goals(person, readings, readers, seeds),
+        *marks_goals(person, lists, writings, quick),
+        *noticed_goals(person, load_reader()),
+        *long_goals(lists, readings, readers, seeds, quick),
+        x_height_goal(person, writings, finder),
+        height_goal(person, writings),
+        *distance_goals(person, writings, finder),
+    ]
+
+
+def notes_on(person: Person, lists: dict, writings: list, readers: dict, quick: bool) -> list:
     "Sentences on what a reader of the table should know."
     n = len(person.words)
     notes = [f"{n} held-out human words of {len(set(person.texts))} texts; {len(writings)} seeds."]
-    notes.append(split_note(model, person))
     notes += [f"Not asked: {who}; {why}." for who, why in MISSING.items() if who not in readers]
-    left_out = sum(map(len, fixed_lists(quick))) - sum(len(lists[name]) for name in lists if name != HELD_OUT)
+    left_out = sum(map(len, fixed_lists(quick))) - sum(
+        len(lists[name]) for name in lists if name not in (HELD_OUT, SIZED)
+    )
     if left_out:
         notes.append(f"{left_out} words of the lists are too long for the model, or not in its alphabet.")
     for w in writings:
         s = w.spelling
         redrawn = f"{s.wrong} of {s.words}, {s.drawn} times in all"
         notes.append(f"drawn again: {redrawn}; {len(s.misread)} still read wrong; {w.cut_off} cut off.")
-    return [note for note in notes if note]
+    return notes
 
 
+# %% ../../nbs/study/11_goals.ipynb #2585e904
 def read_goals(
     model: Transformer,
     bank: list,  # of `Word`
@@ -395,13 +427,7 @@ def read_goals(
         writings.append(write_lists(model, lists, dataclasses.replace(options, seed=seed), progress))
     readings = read_everything(person, lists, writings, readers, progress)
     progress("marks, heights and hands")
-    finder = judge or load_reader()  # of letters
-    goals = error_goals(person, readings, readers, len(SEEDS))
-    goals += marks_goals(person, lists, writings, quick)
-    goals += noticed_goals(person, load_reader())
-    goals += long_goals(lists, readings, readers, len(SEEDS), quick)
-    goals += [x_height_goal(person, writings, finder), height_goal(person, writings)]
-    goals += distance_goals(person, writings, finder, progress)
+    goals = all_goals(person, lists, writings, readings, readers, judge or load_reader(), quick)
     score = evaluate_words(model, person.words)
     figures = dict(
         quick=quick,
@@ -413,5 +439,7 @@ def read_goals(
         lists_digest=lists_digest(),
         seconds=round(time.time() - begin, 1),
     )
-    notes = notes_on(model, person, lists, writings, readers, quick)
-    return GoalReport(goals, readings.legibility, score, notes, figures)
+    notes = [split_note(model, person), *notes_on(person, lists, writings, readers, quick)]
+    notes = [note for note in notes if note]
+    ours = writings[0].first[HELD_OUT]
+    return GoalReport(goals, readings.legibility, score, notes, figures, person.inks, ours)

@@ -59,7 +59,8 @@ from ..model.transformer import Transformer, author_vector, embed_context, with_
 from .attention import GREY, LETTER_COLORS, entropy, new_axes, readable_on_any_page
 from ..writing.align import align_strokes, pointers
 from ..writing.capture import Trace, batch_of, replay, trace_words, watching
-from ..writing.reader import SPACING, STRIDE, Legibility, Reader, compare, load_reader
+from ..writing.reader import SPACING, STRIDE, VIEWS, Legibility, Reader, compare, load_reader
+from ..writing.sample import DOT
 
 
 # %% ../../nbs/study/02_interventions.ipynb #att00071
@@ -229,8 +230,8 @@ class Effect:
 
 # %% ../../nbs/study/02_interventions.ipynb #1df27503
 def inks_of(traces: list) -> list:  # of (N, 3) arrays
-    "The ink of each `Trace`."
-    return [t.ink for t in traces]
+    "The ink of each `Trace`; a dot where the pen never came down, as may happen without a head."
+    return [t.ink if len(t.move_of_point) else DOT for t in traces]
 
 
 def effect(
@@ -275,9 +276,9 @@ def plot_effect(
         ax.axis("off")
 
     def draw(traces: list, said: list, first_row: int, color: str):
-        for i, (trace, text) in enumerate(zip(traces, said)):
+        for i, (trace, ink, text) in enumerate(zip(traces, inks_of(traces), said)):
             ax = axes[2 * (i // columns) + first_row, i % columns]
-            plot_strokes(trace.ink, "", ax=ax, color=color, linewidth=1.2)
+            plot_strokes(ink, "", ax=ax, color=color, linewidth=1.2)
             said_color = GREY if text == trace.text else WRONG_COLOR
             ax.set_title(text or "(nothing)", fontsize=8, color=said_color, pad=2)
 
@@ -316,14 +317,17 @@ def ctc_path(
 
 
 # %% ../../nbs/study/02_interventions.ipynb #29f372d0
-def places_when_retraced(ink: np.ndarray) -> np.ndarray:  # (N,); infinite where the pen is up
-    "Where each point of some ink, (N, 3), comes among the points that `retrace` makes of it."
+def places_when_retraced(
+    ink: np.ndarray,  # (N, 3)
+    view: int,  # the reader's
+) -> np.ndarray:  # (N,); infinite where the pen is up
+    "Where each point of some ink comes among the points that a reader sees of it."
     places = np.full(len(ink), np.inf)
     down = np.flatnonzero(ink[:, 2] != 0)
     start = 0
     for stroke in strokes(ink):
         along = np.append(0, np.cumsum(np.hypot(*np.diff(stroke, axis=0).T)))
-        count = max(2, int(np.ceil(along[-1] / SPACING)) + 1)  # points of the stroke
+        count = VIEWS[view].points_along(along[-1], SPACING)  # points of the stroke
         points, down = np.split(down, [len(stroke)])
         places[points] = start + along / max(along[-1], 1e-9) * (count - 1)
         start += count + 1  # a point in the air follows
@@ -344,7 +348,7 @@ def letter_places(
     for i, letter in enumerate(classes):
         seen = np.flatnonzero(path == 2 * i + 1)
         steps.append(seen[log_probs[seen, letter].argmax()])
-    return np.abs(places_when_retraced(ink) - STRIDE * np.array(steps)[:, None]).argmin(1)
+    return np.abs(places_when_retraced(ink, reader.view) - STRIDE * np.array(steps)[:, None]).argmin(1)
 
 
 # %% ../../nbs/study/02_interventions.ipynb #011e6b5c

@@ -6,6 +6,9 @@
 __all__ = [
     "SMALL",
     "FEWEST_SMALL",
+    "CAPITALISED",
+    "PLAIN",
+    "OTHER",
     "ctc_path",
     "Letters",
     "places",
@@ -13,6 +16,7 @@ __all__ = [
     "Pair",
     "pairs",
     "x_height",
+    "kind_of_word",
 ]
 
 # %% ../../nbs/study/06_letters.ipynb #920715af
@@ -20,7 +24,7 @@ import typing
 
 import numpy as np
 
-from ..writing.reader import FEWEST_POINTS, STRIDE, Reader, retrace
+from ..writing.reader import STRIDE, Reader
 
 
 # %% ../../nbs/study/06_letters.ipynb #778928f7
@@ -76,6 +80,7 @@ def places(text: str, points: np.ndarray, logp: np.ndarray, ids: list) -> Letter
     return Letters(text, points, peaks, np.concatenate([[0], middles, [len(points)]]))
 
 
+# %% ../../nbs/study/06_letters.ipynb #62051fe8
 def find_letters(
     reader: Reader,
     inks: list,  # of (N, 3) arrays
@@ -87,7 +92,7 @@ def find_letters(
     inks = [inks[i] for i in known]
     if not inks:
         return found
-    points, counts = retrace(inks, fewest=FEWEST_POINTS[reader.view])
+    points, counts = reader.retrace(inks)
     points = np.split(points, np.cumsum(counts)[:-1])
     for said in reader.log_probs(inks):
         for row, logp, real in zip(said.rows, said.logp.numpy(), said.counts.tolist()):
@@ -136,3 +141,17 @@ def x_height(word: Letters) -> float:  # canvas heights; NaN for a word with too
         if letter in SMALL and len(down):
             tops.append(-down.min())
     return float(np.median(tops)) if len(tops) >= FEWEST_SMALL else float("nan")
+
+
+# %% ../../nbs/study/06_letters.ipynb #57fa1757
+CAPITALISED = "capitalised"
+PLAIN = "plain"
+OTHER = "other"
+
+
+def kind_of_word(text: str) -> str:
+    "Whether a word's letters are all small, or all but the first."
+    letters = "".join(c for c in text if c.isalpha())
+    if letters and letters.islower():
+        return PLAIN
+    return CAPITALISED if letters[:1].isupper() and letters[1:].islower() else OTHER

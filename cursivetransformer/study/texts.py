@@ -22,8 +22,6 @@ __all__ = [
 import hashlib
 import typing
 
-from ..config import ALPHABET
-
 # %% ../../nbs/study/05_texts.ipynb #d943a94a
 PLAIN_SENTENCES = """
 The kettle was quiet when the first guests came up the garden path.

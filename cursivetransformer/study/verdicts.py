@@ -39,7 +39,10 @@ import numpy as np
 from ..config import write_atomic
 
 # %% ../../nbs/study/09_verdicts.ipynb #00996bdf
-MET, NOT_MET, UNDECIDED, NOT_MEASURED = "met", "not met", "undecided", "not measured"
+MET = "met"
+NOT_MET = "not met"
+UNDECIDED = "undecided"
+NOT_MEASURED = "not measured"
 RESAMPLES = 4000
 CONFIDENCE = 0.95
 

@@ -53,8 +53,10 @@ from cursivetransformer.training.runs import (
 )
 from .train import autocast
 from cursivetransformer.writing.reader import (
+    VIEW,
     Reader,
     compare,
+    load_reader,
     log_likelihood,
     retrace,
     save_reader,
@@ -199,9 +201,10 @@ def measure(reader: Reader, inks: list, texts: list) -> tuple:  # (nats a charac
 def start_reader(config: Config, folder: Path) -> TrainingState:
     "What a reader's run begins with. Raises `CursiveError` as `state_to_resume` does."
     saved = state_to_resume(config, folder)
+    view = VIEW if saved is None else load_reader(folder).view  # a run goes on seeing what it saw
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        reader = Reader(config.alphabet.replace(" ", "")).to(pick_device(config.device))
+        reader = Reader(config.alphabet.replace(" ", ""), view=view).to(pick_device(config.device))
     reader.config = config  # a run's state says how it was started
     optimizer = torch.optim.AdamW(
         reader.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
@@ -267,7 +270,7 @@ class ReaderLog:
         self.bar.set_postfix_str(wrong)
 
 
-# %% ../../nbs/training/05_train_reader.ipynb #a500fe08
+# %% ../../nbs/training/05_train_reader.ipynb #e4fb4942
 def take_step(state: TrainingState, batch: ReaderBatch, grad_clip: float) -> torch.Tensor:  # (), the loss
     "Move a reader's weights by one batch."
     loss = ctc_loss(state.model, batch)
@@ -280,6 +283,7 @@ def take_step(state: TrainingState, batch: ReaderBatch, grad_clip: float) -> tor
     return loss.detach()
 
 
+# %% ../../nbs/training/05_train_reader.ipynb #a500fe08
 def train_reader(
     config: Config,  # of `reader_config`
 ) -> Run:

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = [
     "SPACING",
+    "VIEWS",
     "VIEW",
-    "FEWEST_POINTS",
     "FEATURES",
     "WIDTH",
     "TAPS",
@@ -18,7 +18,7 @@ __all__ = [
     "BUNDLED",
     "BUNDLED_SHA256",
     "KINDS",
-    "points_along",
+    "Sampling",
     "retrace",
     "features",
     "see",
@@ -60,24 +60,31 @@ from ..model.checkpoint import CheckpointError, digest, one_thread, read_safeten
 
 # %% ../../nbs/writing/00_reader.ipynb #2d06dc57
 SPACING = 0.025  # canvas heights between the points that are seen; a letter of the authors' hand is about 24
-VIEW = 2  # version of what new readers see
-FEWEST_POINTS = {1: 2, 2: 5}  # of a stroke, by the version of the view
 
 
-def points_along(
-    length: np.ndarray,  # (S,) of strokes, canvas heights
-    spacing: float,  # canvas heights
-    fewest: int,
-) -> np.ndarray:  # (S,)
-    "How many points strokes get. Whole multiples of the spacing get as many however they are rounded."
-    return np.maximum(fewest, np.ceil(length / spacing - 1e-6).astype(int) + 1)
+class Sampling(typing.NamedTuple):
+    "How many points a stroke gets."
+
+    fewest: int
+    odd: bool  # with the point in the air an even number
+
+    def points_along(self, length: np.ndarray, spacing: float) -> np.ndarray:  # (S,) of strokes; both
+        "As many as lie no farther apart than the spacing. Whole multiples of it get as many however rounded."
+        steps = np.ceil(length / spacing - 1e-6).astype(int)
+        if self.odd:
+            steps = steps + steps % 2
+        return np.maximum(self.fewest, steps + 1)
+
+
+VIEWS = {1: Sampling(fewest=2, odd=False), 2: Sampling(fewest=5, odd=True)}  # by their version
+VIEW = max(VIEWS)  # of new readers
 
 
 # %% ../../nbs/writing/00_reader.ipynb #c641abfa
 def retrace(
     inks: list,  # of (N, 3) arrays: x, y, pen_down
     spacing: float = SPACING,  # canvas heights
-    fewest: int = 2,  # points of a stroke
+    sampling: Sampling = VIEWS[1],
 ) -> tuple:  # (P, 3) points of all inks; (len(inks),) how many of them are each ink's
     "Put points at equal arc length along every stroke of many inks, as `resample` does for one."
     points = np.concatenate(inks)
@@ -95,7 +102,7 @@ def retrace(
     step[first[1:] - 1] = 1.0
     along = np.concatenate([[0], np.cumsum(step)])
     length = along[last] - along[first]
-    count = points_along(length, spacing, fewest)
+    count = sampling.points_along(length, spacing)
     # Of every new point: its stroke, and the how manieth of it; each stroke gets a pen-up point at its end.
     which = np.repeat(np.arange(len(count)), count + 1)
     number = np.arange(len(which)) - (np.cumsum(count + 1) - count - 1)[which]
@@ -134,7 +141,7 @@ def see(
     view: int = VIEW,  # version
 ) -> tuple:  # (B, FEATURES, T); (B,) how many of the T are real
     "What the network gets of some inks, and how long each is."
-    points, counts = retrace(inks, fewest=FEWEST_POINTS[view])
+    points, counts = retrace(inks, sampling=VIEWS[view])
     return features(points, counts, view), torch.from_numpy(counts)
 
 
@@ -240,7 +247,7 @@ class Reader(torch.nn.Module):
 
     def retrace(self, inks: list) -> tuple:  # as `retrace`
         "The points that this reader sees of some inks."
-        return retrace(inks, fewest=FEWEST_POINTS[self.view])
+        return retrace(inks, sampling=VIEWS[self.view])
 
     @torch.no_grad()
     def log_probs(self, inks: list):  # yields `LogProbs`
@@ -345,7 +352,7 @@ def check_file(path: Path, weights: dict, header: dict):
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a reader; use a file that cursive train-reader wrote.")
     version = header.get("version")
-    if not (version or "").isdigit() or int(version) not in FEWEST_POINTS:
+    if not (version or "").isdigit() or int(version) not in VIEWS:
         raise CheckpointError(
             f"{path} has format version {version}, and this program knows {VERSION}; "
             "update cursivetransformer."

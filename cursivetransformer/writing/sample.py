@@ -12,6 +12,7 @@ __all__ = [
     "BATCH_ROWS",
     "CHUNK",
     "TRIES",
+    "DOT",
     "Grammar",
     "choose_tokens",
     "needs_style",
@@ -145,7 +146,8 @@ def style_word(
     options: WritingOptions,
 ) -> Word | None:  # None if the model needs none and none is asked for
     """The word of a dataset that the model is primed with: the first of the sample that is asked for, or any.
-    Its ink is that of a test word, with every amount of augmentation at its mean."""
+    Its ink is that of a test word, with every amount of augmentation at its mean; whether points are left
+    out depends on the model's tokens, not on those that the dataset makes."""
     if not needs_style(model, options):
         return None
     if options.warmup_sample_ix is not None:
@@ -154,7 +156,8 @@ def style_word(
         order = np.argsort(dataset.lengths, kind="stable")
         index = order[sample_rng(options.seed, STYLE_WORD).integers((len(order) + 1) // 2)]
     word = dataset.words[index]
-    return dataclasses.replace(word, points=thinning(dataset.config)(word))
+    bend = thinning(dataclasses.replace(dataset.config, tokenizer=model.config.tokenizer))
+    return dataclasses.replace(word, points=bend(word))
 
 
 # %% ../../nbs/writing/01_sample.ipynb #1baf5960
@@ -422,6 +425,7 @@ class Drawn:
 BATCH_ROWS = 64  # groups sampled together: more gains nothing on a CPU, and memory stays bounded
 CHUNK = 4 * BATCH_ROWS  # words handed on together: enough to put words of one length into a batch
 TRIES = 4  # for a word that does not terminate; the last one is greedy
+DOT = np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
 
 
 def draw_groups(
@@ -436,9 +440,11 @@ def draw_groups(
         indices, batch = zip(*groups[start : start + BATCH_ROWS])
         drawn = dict.fromkeys(i for group_indices in indices for i in group_indices)
         # The grammar makes words whole: only the last that a row wrote can lack its ink, and be missing.
+        # Where it is the only one, the pen never came down; a dot stands for it, or it would be tried for
+        # ever.
         for group_indices, words in zip(indices, sample_tokens(model, batch, options)):
             before = builder.style.points if builder.style else LINE_START
-            inks = builder.tokenizer.decode_words([w.tokens for w in words], before)
+            inks = builder.tokenizer.decode_words([w.tokens for w in words], before) or [DOT]
             for i, word, ink in zip(group_indices, words, inks):
                 drawn[i] = Drawn(ink - [ink[:, 0].min(), 0, 0], word.ended, word.mean_log_prob)
         yield drawn

@@ -50,6 +50,12 @@ def test_eval_is_deterministic_and_counts_everything(command):
         (["--legibility", "--words", "0"], "--words must be at least 1"),
         (["--legibility", "--seed", "-1"], "--seed must not be negative"),
         (["--num_words", "0"], "--num-words must be at least 1"),
+        (["--quick"], "belong to --goals"),
+        (["--judge", "r.safetensors"], "belong to --goals"),
+        (["--two-sample"], "belong to --goals"),
+        (["-o", "goals.json"], "belong to --goals"),
+        (["--goals", "--legibility"], "one at a time"),
+        (["--goals", "--words", "3"], "belong to --legibility"),
     ],
 )
 def test_flags_that_do_not_go_together(flags, says):

@@ -7,13 +7,18 @@ import sys
 import numpy as np
 import pytest
 import torch
+from models import chain_options, small_model
 from wandb_cases import cursive as command
 from wandb_cases import python
 
 from cursivetransformer.config import ALPHABET, CursiveError, preset
+from cursivetransformer.data.banks import load_bank
+from cursivetransformer.data.dataset import Codec
+from cursivetransformer.ink.points import LINE_START, offsets_to_strokes
 from cursivetransformer.model.checkpoint import save_model
 from cursivetransformer.model.transformer import Transformer
 from cursivetransformer.training.runs import set_sizes
+from cursivetransformer.writing.spelling import generate_words
 
 NAMES = """get_all_args get_checkpoint Transformer create_datasets offsets_to_strokes strokes_to_offsets
     StrokeDataset GenerationParams generate generate_paragraph generate_helper_fn word_offsets_to_points
@@ -92,6 +97,51 @@ def test_the_sampling_part_runs(notebook_folder, capsys):
     assert len(words) == args.num_words and test_dataset.decode_text(c).split()[0]
     assert test_dataset.PAD_TOKEN == 522 and test_dataset.END_TOKEN == 523 and test_dataset.WORD_TOKEN == 524
     assert torch.equal(test_dataset.encode_text("So")[:3], torch.tensor([42, 7, 0]))
+
+
+@pytest.mark.filterwarnings("ignore:The model found no end")
+@pytest.mark.parametrize("style", [None, 1])
+def test_paragraphs_of_chain_tokens_are_offsets_too(style):
+    from cursivetransformer import (
+        GenerationParams,
+        create_datasets,
+        generate_paragraph,
+        get_all_args,
+        offsets_to_strokes,
+        plot_paragraph,
+        word_offsets_to_points,
+    )
+
+    args = get_all_args(use_argparse=False)
+    args.dataset_name = "embedded"
+    _, dataset = create_datasets(args)  # of polar tokens, as the original's are
+    model = small_model(**chain_options())
+    params = GenerationParams(warmup_sample_ix=style, verbose=False, seed=3)
+    offsets = generate_paragraph(model, dataset, "So do", params)
+    inks = generate_words(model, ["So", "do"], params, dataset)
+    points = word_offsets_to_points(offsets, params, word_list=["So", "do"])
+    for o, ink, placed in zip(offsets, inks, points):
+        assert o.shape == ink.shape == placed.shape
+        assert (o[:, 0] >= 0).all() and set(o[:, 2]) == {0, 1}
+        np.testing.assert_allclose(offsets_to_strokes(o), ink, atol=1e-9)
+        np.testing.assert_allclose(np.diff(placed, axis=0), np.diff(ink, axis=0), atol=1e-9)
+    again = generate_paragraph(model, dataset, "So do", params, offsets, regenerate_ixs=[1])
+    assert np.array_equal(again[0], offsets[0]) and not np.array_equal(again[1], offsets[1])
+    _, ax = plot_paragraph(again, "So do", params=params, show_indices=True)
+    assert len(ax.texts) == 2 and ax.has_data()
+
+
+def test_offsets_become_chain_tokens_and_back():
+    from cursivetransformer import strokes_to_offsets
+
+    codec = Codec(small_model(**chain_options()).config)
+    word = load_bank("embedded").words[0]
+    tokens = codec.encode_stroke(strokes_to_offsets(word.points, LINE_START))
+    assert tokens.tolist() == codec.tokenizer.encode_words([word.points])[0].tolist()
+    (offsets,) = codec.decode_stroke(tokens)
+    (ink,) = codec.tokenizer.decode_words([tokens])
+    np.testing.assert_allclose(offsets_to_strokes(offsets), ink, atol=1e-9)
+    assert codec.decode_stroke([codec.END_TOKEN])[0].shape == (0, 3)
 
 
 def test_all_names_come_with_a_star():

@@ -32,7 +32,7 @@ def assert_same(dataset, samples, counts):
 
 
 @pytest.mark.parametrize("start", [True, False], ids=["start token", "the original's layout"])
-@pytest.mark.parametrize("tokenizer", ["polar", "cartesian"])
+@pytest.mark.parametrize("tokenizer", ["polar", "cartesian", "chain"])
 @pytest.mark.parametrize("longest", [1050, 300], ids=["whole", "cut"])
 def test_samples_are_those_of_the_plain_way(tokenizer, start, longest):
     options = dict(num_words=4, tokenizer=tokenizer, start_token=start, mask_context=start)
@@ -53,7 +53,8 @@ def test_samples_of_real_ink_are_those_of_the_plain_way(shared):
     assert_same(train, list(range(300)), [4] * 300)
 
 
-def test_odd_words_are_treated_alike():
+@pytest.mark.parametrize("tokenizer", ["polar", "chain"])
+def test_odd_words_are_treated_alike(tokenizer):
     "Dots, strokes of one point, a word that was never lifted, authors with fewer words than a sample has."
     dot = np.array([[0, 0, 1], [0, 0, 0]], float)
     bar = np.array([[0, 0, 1], [0.1, 0, 1], [0.2, 0.01, 1], [0.2, 0.01, 0]])
@@ -67,12 +68,23 @@ def test_odd_words_are_treated_alike():
         Word("x", late, "C"),
     ]
     for start in True, False:
-        config = preset("debug", num_words=4, start_token=start, authors=("C", "A"))
+        options = dict(tokenizer=tokenizer, merge_ids=(0, 0, 10, 10, 8, 9))
+        config = preset("debug", num_words=4, start_token=start, authors=("C", "A"), **options)
         d = StrokeDataset(words, config, 50, True)
         assert_same(d, list(range(50)), [4] * 50)
         hands = {d.sample(i).text.split()[0]: d.sample(i).author for i in range(50)}
         # A name that the config does not know stands for the first.
         assert hands == {"i": 1, "to": 1, "no": 0, "x": 0}
+
+
+@pytest.mark.parametrize("grid", [0.008, 0.0125])
+def test_chain_samples_of_any_grid_are_those_of_the_plain_way(grid):
+    train, test = create_datasets(
+        preset("debug", dataset_name="embedded", num_words=3, tokenizer="chain", grid=grid, merges=300)
+    )
+    assert train.tokenizer.spec() == test.tokenizer.spec() and len(train.tokenizer.merges) == 300
+    assert_same(train, list(range(200, 260)), [3] * 60)
+    assert_same(test, list(range(60)), [3] * 60)
 
 
 def test_ink_that_a_model_wrote_is_not_thinned_out_again():

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from attention_cases import make
+from models import chain_options, small_model
 
 from cursivetransformer.config import WritingOptions
 from cursivetransformer.ink.points import Word
@@ -161,3 +162,49 @@ def test_entropy_is_a_share():
     trace = Trace("abcd", tokens, stroke_tokenizer("polar"), cross, own)
     np.testing.assert_allclose(entropy([trace]), [[1, 0]], atol=1e-6)
     np.testing.assert_allclose(entropy([trace], "self"), [[1, 0]], atol=1e-6)
+
+
+# Tokens that span several steps
+
+
+@pytest.fixture(scope="module")
+def chain_trace():
+    model = small_model(**chain_options())
+    return trace_words(model, ["so"], WritingOptions(seed=1))[0]
+
+
+def test_maps_of_chain_tokens_have_a_column_a_token(chain_trace):
+    ink_tokens = np.flatnonzero(chain_trace.tokens < chain_trace.tokenizer.n_bins)
+    _, ax = plot_cross(chain_trace, 0, 1)
+    before = chain_trace.cross_attention[0, 1, ink_tokens - 1]
+    np.testing.assert_array_equal(ax.images[0].get_array(), before.T)
+    assert ax.get_xlabel() == "tokens, in the order drawn"
+    _, ax = plot_self(chain_trace, 0, 1)
+    assert ax.images[0].get_array().shape == (len(chain_trace.tokens),) * 2
+    for kind in "cross", "self":
+        fig, _ = plot_heads(chain_trace, kind)
+        assert "tokens" in fig.get_supxlabel() and "point" not in fig.get_supxlabel()
+    _, axes = plot_entropy([chain_trace])
+    assert [t.get_text() for t in axes[1].texts] == [
+        f"{v:.2f}" for v in entropy([chain_trace], "self").ravel()
+    ]
+
+
+def test_all_that_a_chain_token_draws_has_the_color_of_its_letter(chain_trace):
+    ink = chain_trace.ink
+    _, ax = plot_attended(chain_trace, [(0, 1)])
+    drawn = (ink[1:, 2] != 0) & (ink[:-1, 2] != 0)
+    attended = chain_trace.looks([(0, 1)]).argmax(1)[chain_trace.move_of_point][1:][drawn]
+    wanted = [plt.matplotlib.colors.to_rgba(letter_color(i)) for i in attended]
+    np.testing.assert_allclose(ax.collections[0].get_colors(), wanted)
+
+
+def test_the_moving_picture_has_all_that_chain_tokens_draw(chain_trace):
+    root = ElementTree.fromstring(animate(chain_trace, [(0, 1)]))
+    points = set()
+    for path in root.iter(SVG + "path"):
+        numbers = re.findall(r"[-.0-9]+ [-.0-9]+", path.get("d"))
+        points |= {tuple(p.split()) for p in numbers[::3]}
+    assert points == {(f"{x * 100:.1f}", f"{y * 100:.1f}") for x, y, pen in chain_trace.ink if pen}
+    for animation in root.iter(SVG + "animate"):
+        assert len(animation.get("keyTimes").split(";")) == len(animation.get("values").split(";"))

@@ -4,12 +4,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from attention_cases import OPTIONS, all_at_once, batch, is_clean, make, step_by_step
+from attention_cases import OPTIONS, all_at_once, batch, is_clean, make, name_of, step_by_step
 from hypothesis import given
 from hypothesis import strategies as st
+from models import chain_options, small_model
 
 from cursivetransformer.config import CursiveError, WritingOptions
 from cursivetransformer.data.banks import load_bank
+from cursivetransformer.study import interventions
 from cursivetransformer.study.interventions import (
     auc,
     coverage_auc,
@@ -43,7 +45,7 @@ INTERVENTIONS = {
 
 
 @pytest.mark.parametrize("name", INTERVENTIONS)
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", OPTIONS, ids=name_of)
 def test_writing_is_changed_as_the_forward_is(name, options):
     model = make(**options)
     idx, context = batch()
@@ -277,3 +279,45 @@ def test_a_letter_too_many_is_not_covered(default):
     assert found["doubled"].coverage > 0.9 and found["swapped"].coverage > 0.7
     assert found["dropped"].surprise > 0.8  # what is missing in the text is for the loss to find
     assert found["doubled"].count + found["ink"].count == 24
+
+
+# Tokens that span several steps
+
+
+class DeafReader:
+    "Reads every word as it was asked."
+
+    def __init__(self, texts: list):
+        self.texts = texts
+
+    def judge(self, inks: list) -> tuple:
+        assert all(len(ink) for ink in inks)
+        return self.texts, None
+
+
+def test_the_letter_seen_at_a_point_is_compared_with_what_its_token_looked_at(monkeypatch):
+    model = small_model(**chain_options())
+    (trace,) = trace_words(model, ["so"], WritingOptions(seed=1), ("cross",))
+    places = np.array([2, len(trace.ink) - 1])
+    monkeypatch.setattr(interventions, "letter_places", lambda reader, ink, text: places)
+    drawn_by = trace.tokenizer.token_of_point(trace.tokens)[places]
+    trace.cross_attention[:] = 0
+    trace.cross_attention[:, :, :, 1] = 0.1  # the second letter everywhere, but for one token
+    trace.cross_attention[0, 1, drawn_by[0] - 1, 0] = 1
+    share = letter_share([trace], DeafReader(["so"]))
+    assert share[0, 1].tolist() == [0, 1, 0] and share[0, 0].tolist() == [0, 0.5, 0.5]
+
+
+def test_effects_and_induction_are_measured_with_chain_tokens():
+    model = small_model(**chain_options())
+    style = WritingOptions(seed=1)
+    before = trace_words(model, ["so", "many"], style, ())
+    found = effect(model, head_off(model, [(0, 0)]), before, style, DeafReader(["so", "many"]))
+    assert found.loss.before != found.loss.after and [t.text for t in found.after] == ["so", "many"]
+    copied, other = induction_scores(model, before)
+    assert copied.shape == other.shape == (model.config.n_layer, model.config.n_ctx_head)
+    nothing = Trace("so", before[0].tokens[:1], before[0].tokenizer)  # its pen never comes down
+    found = interventions.Effect(before, [nothing, before[1]], found.said, found.loss)
+    _, axes = plot_effect(found)
+    assert len(axes) == 2
+    plt.close("all")

@@ -9,6 +9,8 @@ from cursivetransformer.config import WritingOptions, preset
 from cursivetransformer.data.batches import Batches
 from cursivetransformer.data.dataset import create_datasets
 from cursivetransformer.model.checkpoint import load_checkpoint
+from cursivetransformer.model.graphs import RecordedModel
+from cursivetransformer.model.lora import build_model
 from cursivetransformer.training.runs import set_sizes
 from cursivetransformer.training.train import train
 from cursivetransformer.writing.sample import draw_words
@@ -43,7 +45,7 @@ def test_the_bundled_model_writes_on_a_gpu():
     assert len(drawn) == 2
 
 
-@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("compile", [False])
 def test_a_run_learns_and_goes_on(tmp_path, compile):
     config = preset("debug", dataset_name="embedded", max_steps=30, compile=compile, wandb_mode="disabled")
     config = dataclasses.replace(config, run_dir=str(tmp_path / "run"), print_every=10, log_every=30)
@@ -53,3 +55,25 @@ def test_a_run_learns_and_goes_on(tmp_path, compile):
     assert set_sizes(config).device == "auto"
     config = dataclasses.replace(config, max_steps=40, resume=True)
     assert train(config).metrics[-1]["step"] == 40
+
+
+@pytest.mark.parametrize("tokenizer", ["polar", "chain"])
+def test_a_recorded_step_is_the_same_step(tokenizer):
+    config = preset("debug", dataset_name="embedded", tokenizer=tokenizer, device="cuda")
+    training, _ = create_datasets(config)
+    model = build_model(set_sizes(config, training.words)).cuda().train()
+    batches = Batches(training, "cuda")
+    network = RecordedModel(model)
+    for step in (0, 1, 0, 2, 1):
+        batch = batches(step)
+        losses = []
+        gradients = []
+        for one in (model, network):
+            model.zero_grad()
+            loss = one(*batch)[1]
+            loss.backward()
+            losses.append(loss.item())
+            gradients.append([p.grad.clone() for p in model.parameters()])
+        assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+        for here, there in zip(*gradients):
+            torch.testing.assert_close(here, there, rtol=2e-2, atol=2e-3)

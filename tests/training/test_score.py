@@ -2,16 +2,19 @@
 
 import copy
 import dataclasses
+import math
 
+import numpy as np
 import pytest
 import torch
+from models import chain_options, small_model
 
 from cursivetransformer.config import CursiveError, preset
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.data.dataset import Sample, collate, create_datasets
 from cursivetransformer.ink.points import Augmentation, Word
 from cursivetransformer.model.lora import add_authors, add_hand, in_hand, lora_modules
-from cursivetransformer.training.score import evaluate_words, score_samples
+from cursivetransformer.training.score import evaluate_words, millimetres_drawn, score_samples
 
 
 def test_evaluation_counts_every_real_token_once(default):
@@ -60,3 +63,22 @@ def test_words_of_an_unknown_author_are_scored_in_the_first_hand_whatever_hand_i
     assert abs(first - added) > 1
     with in_hand(model, "Added"):
         assert evaluate_words(model, words).nats == pytest.approx(first, rel=1e-6)
+
+
+def test_the_line_is_measured_where_the_pen_is_down():
+    ink = [[0, 0, 1], [3, 4, 1], [3, 4, 0], [9, 9, 1], [9, 10, 1], [9, 10, 0], [20, 20, 1]]
+    assert millimetres_drawn(np.array(ink, float)) == 25 * (5 + 1)
+
+
+def test_nats_a_word_and_bits_a_millimetre_compare_tokenizers():
+    words = load_bank("embedded").words[:6]
+    length = sum(millimetres_drawn(w.points) for w in words)
+    for options in chain_options(), {}:
+        model = small_model(**options, block_size=1050)
+        one, two = (evaluate_words(model, words, n) for n in (1, 2))
+        assert one.words == two.words == 6 and one.millimetres == two.millimetres == length
+        assert one.per_word == one.nats / 6
+        assert one.bits_per_millimetre == pytest.approx(one.nats / math.log(2) / length)
+        figures = dict(line.split() for line in str(one).splitlines())
+        assert float(figures["nats/word"]) == pytest.approx(one.per_word, abs=0.01)
+        assert ("points" in figures) == (options == {})  # chain tokens write none

@@ -54,6 +54,16 @@ def test_a_finished_run_holds_everything(whole):
     assert load_model(whole.folder / "best.safetensors")[1]["step"] == str(best["step"])
 
 
+def test_chain_runs_log_what_compares_with_other_tokens(whole, tmp_path):
+    chain = short_run(tmp_path / "chain", max_steps=4, tokenizer="chain", merges=32)
+    (row,) = [r for r in chain.metrics if "test_loss" in r]
+    assert row["test_loss_per_word"] > row["test_loss"] and "test_loss_per_point" not in row
+    (row, *_) = [r for r in whole.metrics if "test_loss" in r]
+    assert row["test_loss_per_word"] > row["test_loss_per_point"] > row["test_loss"]
+    loaded = load_checkpoint(chain.folder / "best.safetensors", "cpu")
+    assert loaded.config.merge_ids == chain.model.config.merge_ids and len(loaded.config.merge_ids) == 64
+
+
 # Stopping and going on
 
 

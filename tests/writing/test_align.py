@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from models import chain_options, small_model
 
 from cursivetransformer.config import CursiveError, WritingOptions
 from cursivetransformer.ink.points import Word
@@ -38,6 +39,7 @@ def test_ink_is_aligned_with_its_letters(default):
         assert (np.diff(found.path) >= 0).all()
         assert set(found.path) == set(range(len(t.text)))
         assert len(found.path) == len(t.ink)
+        np.testing.assert_array_equal(found.letters, found.path)
         assert found.coverage.shape == (len(t.text),)
         assert 0.3 < found.coverage.min() <= found.coverage.max() <= 1
 
@@ -52,3 +54,15 @@ def test_ink_shorter_than_its_text_cannot_be_aligned(default):
 def test_a_dot_belongs_to_its_only_letter(default):
     (trace,) = trace_ink(default, [Word(".", np.array([[0, -0.01, 1], [0.01, 0, 1], [0.01, 0, 0]]))])
     assert align_strokes(trace).path.tolist() == [0] * 3
+
+
+def test_points_of_a_chain_token_belong_to_its_letter():
+    model = small_model(**chain_options())
+    (trace,) = trace_words(model, ["so"], WritingOptions(seed=1), ("cross",))
+    found = align_strokes(trace, [(0, 0)])
+    assert len(found.path) == len(trace.decided) and len(found.letters) == len(trace.ink)
+    np.testing.assert_array_equal(found.letters, found.path[trace.move_of_point])
+    assert set(found.path) == {0, 1} and (np.diff(found.letters) >= 0).all()
+    short = Trace("many", trace.tokens[:4], trace.tokenizer, trace.cross_attention[:, :, :4].repeat(2, -1))
+    with pytest.raises(CursiveError, match="3 tokens cannot go through 4"):
+        align_strokes(short, [(0, 0)])

@@ -2,16 +2,20 @@
 
 import copy
 import itertools
+import warnings
 
 import numpy as np
 import pytest
 import torch
-from attention_cases import OPTIONS, all_at_once, batch, is_clean, make, step_by_step
+from attention_cases import OPTIONS, all_at_once, batch, is_clean, make, name_of, step_by_step
+from models import chain_options, small_model
 
 from cursivetransformer.apps.original import generate
 from cursivetransformer.config import CursiveError, WritingOptions
 from cursivetransformer.data.banks import load_bank
-from cursivetransformer.ink.points import Word
+from cursivetransformer.ink.chain import PEN_DOWN, PEN_UP, ChainTokenizer
+from cursivetransformer.ink.points import LINE_START, Word
+from cursivetransformer.ink.tokenizers import tokenizer_of
 from cursivetransformer.writing.align import align_strokes, pointers
 from cursivetransformer.writing.capture import (
     KINDS,
@@ -48,7 +52,7 @@ def weights_of(att, kind: str, layer: int) -> torch.Tensor:  # (B, heads, T, S)
     return att.calls[0].join((kind, layer)).transpose(1, 2)
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", OPTIONS, ids=name_of)
 def test_captured_weights_give_what_the_fused_path_gives(options):
     model = make(**options)
     idx, context = batch()
@@ -107,7 +111,7 @@ def test_training_goes_on_while_attention_is_captured():
     assert not att.calls[0].join(("cross", 0)).requires_grad
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", OPTIONS, ids=name_of)
 def test_step_by_step_is_the_same_as_all_at_once(options):
     model = make(**options)
     idx, context = batch()
@@ -216,3 +220,84 @@ def test_somebodys_ink_is_traced_as_it_would_be_in_training(default, shared):
 def test_single_points_are_traced(default):
     (trace,) = trace_ink(default, [Word(".", np.array([[0, -0.01, 1], [0.01, 0, 1], [0.01, 0, 0]]))])
     assert len(trace.ink) == 3
+
+
+# Tokens that span several steps
+
+
+def random_stream(tokenizer, seed: int) -> np.ndarray:
+    "A start token and any ink, words apart, as a model without a grammar might write."
+    rng = np.random.default_rng(seed)
+    words = [rng.integers(0, tokenizer.n_bins, rng.integers(0, 40)) for _ in range(rng.integers(1, 4))]
+    return np.append(tokenizer.END, tokenizer.join(words))
+
+
+@pytest.mark.parametrize("name", ["chain", "polar", "cartesian"])
+def test_every_point_has_the_token_that_drew_it(name):
+    options = chain_options() if name == "chain" else dict(tokenizer=name)
+    tokenizer = tokenizer_of(small_model(**options).config)
+    for seed in range(50):
+        stream = random_stream(tokenizer, seed)
+        words = tokenizer.decode_words(tokenizer.split(stream), LINE_START)
+        drawn_by = tokenizer.token_of_point(stream)
+        assert len(drawn_by) == sum(map(len, words))
+        assert (np.diff(drawn_by) >= 0).all() and (stream[drawn_by] < tokenizer.n_bins).all()
+        assert np.isin(drawn_by, tokenizer.moves(stream)).all()
+        if len(drawn_by):  # without the token of the last point, and what follows, it is not drawn
+            fewer = tokenizer.decode_words(tokenizer.split(stream[: drawn_by[-1]]), LINE_START)
+            assert sum(map(len, fewer)) <= len(drawn_by)
+
+
+def test_a_chain_token_draws_the_points_that_its_steps_go_through():
+    tokenizer = ChainTokenizer(0.01, ((PEN_DOWN, 0), (10, 0), (0, PEN_UP), (1, 1)))
+    tokens = np.array([6, 11, 13, 13, 12, 0, 8, 9])  # up; down, two right; slanting; right, up; a dot
+    stream = np.append(tokenizer.END, tokens)
+    (ink,) = tokenizer.decode_words(tokenizer.split(stream), LINE_START)
+    moves = np.concatenate([[[0, 0]], np.cumsum(tokenizer.shifts()[tokens], 0)])
+    for (x, y, _), i in zip(ink, tokenizer.token_of_point(stream)):
+        before, after = moves[i - 1 : i + 1]
+        assert (np.minimum(before, after) - 0.01 <= [x, y]).all()
+        assert ([x, y] <= np.maximum(before, after) + 0.01).all()
+    drawn_by = tokenizer.token_of_point(stream)
+    assert drawn_by[0] == 2 and drawn_by[-1] == 8 and drawn_by[-2] == 7
+    assert np.flatnonzero(ink[:, 2] == 0).tolist() == [len(ink) - 3, len(ink) - 1]
+    assert drawn_by[-3] == 5 and 1 not in drawn_by and 6 not in drawn_by  # travel in the air draws nothing
+
+
+def test_words_of_chain_tokens_are_traced():
+    model = small_model(**chain_options())
+    style = WritingOptions(seed=1)
+    texts = ["souls", "of", "many"]
+    traces = trace_words(model, texts, style)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is untrained, and ends no word
+        plain = generate_words(model, texts, style, tries=1)
+    replayed, _ = replay(model, traces, kinds=KINDS)
+    for trace, again, ink in zip(traces, replayed, plain):
+        np.testing.assert_array_equal(trace.ink, ink)
+        np.testing.assert_allclose(trace.cross_attention, again.cross_attention, atol=1e-5)
+        tokens = trace.tokens[trace.tokens < trace.tokenizer.n_bins]
+        assert len(trace.decided) == len(tokens) == len(trace.looks([(0, 0)]))
+        assert len(trace.move_of_point) == len(trace.ink) and trace.move_of_point.max() < len(tokens)
+        longest = max(len(trace.tokenizer.parts[t]) for t in tokens)
+        assert longest > 1 and len(set(trace.move_of_point)) < len(trace.ink)
+
+
+def test_chain_words_that_were_written_together_stand_side_by_side():
+    model = small_model(**chain_options())
+    (word,) = trace_words(model, ["many"], WritingOptions(seed=1), ())
+    gap = [word.tokenizer.WORD] * 2
+    pair = Trace("many many", np.concatenate([word.tokens, gap, word.tokens[1:]]), word.tokenizer)
+    first, second = np.split(pair.ink, 2)
+    np.testing.assert_allclose(first, word.ink, atol=1e-12)
+    np.testing.assert_allclose(second - [second[:, 0].min(), 0, 0], word.ink, atol=1e-12)
+    assert second[:, 0].min() > first[:, 0].max()
+    assert len(pair.move_of_point) == len(pair.ink)
+
+
+def test_somebodys_ink_is_traced_with_chain_tokens_as_it_was_drawn():
+    words = load_bank("embedded").words[:4]
+    for word, trace in zip(words, trace_ink(small_model(**chain_options(), block_size=1050), words)):
+        for axis in 0, 1:
+            assert np.ptp(trace.ink[:, axis]) == pytest.approx(np.ptp(word.points[:, axis]), abs=0.25)
+        assert len(align_strokes(trace, [(0, 0)]).letters) == len(trace.ink)

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from models import small_model
+from models import chain_options, small_model
 
 from cursivetransformer.apps.original import (
     generate,
@@ -15,7 +15,8 @@ from cursivetransformer.apps.original import (
     word_offsets_to_points,
 )
 from cursivetransformer.config import CursiveError, GenerationParams, WritingOptions, preset
-from cursivetransformer.data.dataset import create_datasets
+from cursivetransformer.data.banks import load_bank
+from cursivetransformer.data.dataset import StrokeDataset, create_datasets
 from cursivetransformer.data.seeds import sample_rng
 from cursivetransformer.ink.curves import on_page
 from cursivetransformer.ink.points import strokes
@@ -59,6 +60,26 @@ def test_even_an_untrained_model_ends_every_word(options):
     tokenizer = tokenizer_of(model.config)
     for word, points in zip(["ab", "c", "def"], inks):
         assert 1 <= len(points) <= tokenizer.max_tokens(len(word)) // tokenizer.tokens_per_point + 1
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+def test_a_pen_that_never_comes_down_is_not_waited_for(tries):
+    model = small_model(**chain_options())
+    torch.nn.init.zeros_(model.lm_head.weight)  # the likeliest token is then the first: a step to the right
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        inks = generate_words(model, ["so", "a"], WritingOptions(do_sample=False), tries=tries)
+    assert [ink.tolist() for ink in inks] == [sample.DOT.tolist()] * 2
+
+
+def test_a_style_word_keeps_its_line_where_tokens_are_pieces_of_it(default):
+    words = load_bank("embedded").words
+    polar_words = StrokeDataset(words, default.config, 20, augment=False)
+    chain = GroupBuilder(small_model(**chain_options()), WritingOptions(warmup_sample_ix=3), polar_words)
+    polar = GroupBuilder(default, WritingOptions(warmup_sample_ix=3), polar_words)
+    assert chain.style.text == polar.style.text and len(chain.style.points) > 1.5 * len(polar.style.points)
+    (word,) = [w for w in words if w.text == chain.style.text]
+    assert len(chain.style.points) == len(word.points)
 
 
 def test_a_word_that_finds_no_end_is_written_again_and_named(monkeypatch, default):

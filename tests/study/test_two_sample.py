@@ -1,0 +1,66 @@
+"""The two-sample test is that of the project, and sees what it should."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+
+from cursivetransformer.config import CursiveError
+from cursivetransformer.data.banks import load_bank, to_item
+from cursivetransformer.ink.points import scale
+from cursivetransformer.study.two_sample import alike, person_and_model, step_features, tell_apart
+
+
+@pytest.fixture(scope="module")
+def words():
+    return load_bank("embedded").words[:64]
+
+
+@pytest.fixture(scope="module")
+def theirs(shared):
+    "The project's measure, which is not ours to change."
+    path = shared / "measure" / "two_sample.py"
+    if not path.exists():
+        pytest.skip("needs two_sample.py of shared/measure, which the developers have")
+    spec = importlib.util.spec_from_file_location("two_sample_of_the_project", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def as_read(word) -> np.ndarray:
+    "The points of a word as the project's measure reads them from a bank."
+    item = to_item(word)
+    points = np.array(item["points"], float)
+    points[:, 0] *= item["metadata"]["aspectRatio"]
+    return points
+
+
+def test_it_is_the_projects_measure(theirs, words):
+    narrow = [scale(w.points, 0.8, 1) for w in words]
+    for word in words[:5]:
+        read = as_read(word)
+        ours = alike(read - [0, 0.65, 0])
+        assert all(np.allclose(a, b) for a, b in zip(ours, theirs.alike(read), strict=True))
+        assert np.allclose(step_features(ours), theirs.features(ours))
+    a = [alike(w.points) for w in words]
+    b = [alike(ink) for ink in narrow]
+    told = tell_apart(a, b, epochs=1, seed=3)
+    auc, pairs = theirs.auc(a, b, epochs=1, seed=3)
+    assert told.pairs == pairs and told.auc == pytest.approx(auc, abs=0.02)
+
+
+def test_another_hand_is_told_and_the_same_is_not(words):
+    inks = [w.points for w in words]
+    state = torch.random.get_rng_state()
+    found = person_and_model(inks, [scale(ink, 0.5, 1) for ink in inks])
+    assert found["model"].auc > 0.9 and found["model"].pairs == 16
+    assert 0.1 < found["control"].auc < 0.9
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_too_few_words_tell_nothing(words):
+    some = [alike(w.points) for w in words[:6]]
+    with pytest.raises(CursiveError, match="more than 6 pairs"):
+        tell_apart(some, some)
