@@ -9,6 +9,7 @@ __all__ = [
     "POSITIONS",
     "SCHEDULES",
     "WANDB_MODES",
+    "ORIGINAL_DATA",
     "PAPER",
     "DEBUG",
     "PRESETS",
@@ -278,16 +279,16 @@ class DataSettings(Settings):
     max_seq_length: int = knob(1050, "data", "stroke tokens in a sample at most", 16, 16384)
     train_size: int = knob(497_000, "data", "distinct training samples", 1, 10**9)
     test_size: int = knob(3_000, "data", "distinct test samples", 1, 10**9)
-    max_text_length: int = knob(50, "data", "characters of a sample's text at most", 1, 4096)
+    max_text_length: int = knob(96, "data", "characters of a sample's text at most", 1, 4096)
     test_share: float = knob(0.05, "data", "share of the texts that is held out", 0.0, 0.9)
     split_version: int = knob(2, "data", "texts are held out by 2: their hash, 1: the seed", 1, 2)
-    splice: float = knob(0.0, "data", "long words made of short ones, for each that there is", 0.0, 10.0)
+    splice: float = knob(0.2, "data", "long words made of short ones, for each that there is", 0.0, 10.0)
     augment: bool = knob(True, "data", "vary slant, size, rotation and downsampling of training samples")
     downsample_mean: float = knob(0.65, "data", "share of a stroke's points left out", 0.0, 0.99)
     downsample_width: float = knob(0.1, "data", "how much that share varies from sample to sample", 0.0, 1.0)
     add_digits: bool = knob(True, "data", "keep words that hold digits")
     alphabet: str = knob(ALPHABET, "data", "the characters the model can write, in the order of their ids")
-    tokenizer: str = knob("polar", "data", "how ink becomes tokens", choices=("chain", "polar", "cartesian"))
+    tokenizer: str = knob("chain", "data", "how ink becomes tokens", choices=("chain", "polar", "cartesian"))
     grid: float = knob(0.01, "data", "chain: side of a cell, canvas heights", 0.001, 0.1)
     merges: int = knob(256, "data", "chain: pairs of tokens to learn from the words", 0, 65536)
 
@@ -322,8 +323,8 @@ class TrainingSettings(Settings):
     "How long and how fast to learn."
 
     preset: str = knob("default", "training", "values to start from", choices=("default", "paper", "debug"))
-    max_steps: int = knob(10_000, "training", "optimizer steps", 0, 10**9)
-    batch_size: int = knob(8, "training", "samples of num_words words in a step", 1, 65536)
+    max_steps: int = knob(4_000, "training", "optimizer steps", 0, 10**9)
+    batch_size: int = knob(16, "training", "samples of num_words words in a step", 1, 65536)
     learning_rate: float = knob(1e-2, "training", "peak rate of AdamW; Muon's is twice this", 0.0, 10.0)
     weight_decay: float = knob(1e-4, "training", "decoupled weight decay", 0.0, 10.0)
     optimizer: str = knob("muon", "training", "muon for the blocks' matrices", choices=("muon", "adamw"))
@@ -350,7 +351,7 @@ class RunSettings(Settings):
     run_dir: str = knob("runs/default", "runs", "folder of the run: config, metrics, samples, checkpoints")
     resume: bool = knob(False, "runs", "continue the run in run_dir")
     print_every: int = knob(100, "runs", "steps between lines of metrics", 1, 10**9)
-    log_every: int = knob(1_000, "runs", "steps between evaluations, pictures and checkpoints", 1, 10**9)
+    log_every: int = knob(500, "runs", "steps between evaluations, pictures and checkpoints", 1, 10**9)
     wandb_mode: str = knob("auto", "runs", "W&B: auto is online where a key is found", choices=WANDB_MODES)
     wandb_project: str = knob("cursivetransformer", "runs", "W&B project")
     wandb_entity: str | None = knob(None, "runs", "W&B user or team")
@@ -397,15 +398,18 @@ def check_shape(config: Config):
 
 # %% ../nbs/00_config.ipynb #c27b42a9
 # Source: the authors' training command for run 7coqq2c4 and the design of their model.
+# What the data of the original are like: the meaning of `get_all_args`, too.
+ORIGINAL_DATA = dict(tokenizer="polar", max_text_length=50, splice=0.0)
 PAPER = dict(
+    **ORIGINAL_DATA,
     n_layer=5, n_embd=64, n_embd_context=64, n_ctx_head=4, positions="learned",
     mask_context=False, end_mark=False, coverage=False, place=False, spell=0.0, start_token=False,
     num_words=4, vary_words=False, batch_size=32, max_steps=125_000, log_every=2_500,
     optimizer="adamw", schedule="step", step_lr_every=20_000, lr_decay=0.5,
 )  # fmt: skip
 DEBUG = dict(
-    n_layer=2, n_embd=32, n_embd_context=32, n_ctx_head=2, train_size=200, test_size=20,
-    max_steps=20, batch_size=4, print_every=5, log_every=10, run_dir="runs/debug",
+    merges=64, n_layer=2, n_embd=32, n_embd_context=32, n_ctx_head=2, train_size=200,
+    test_size=20, max_steps=20, batch_size=4, print_every=5, log_every=10, run_dir="runs/debug",
 )  # fmt: skip
 PRESETS = {"default": {}, "paper": PAPER, "debug": DEBUG}
 
@@ -437,7 +441,8 @@ def from_dict(d: dict) -> Config:
         raise ConfigError(f"A config is an object of names and values, not {type(d).__name__}.")
     was_stored = "vocab_size" in d  # by a run or with a model, and not written by hand, with today's defaults
     if was_stored and "split_version" not in d:
-        d = {"split_version": 1, "max_text_length": d.get("context_block_size") or 50, **d}
+        then = dict(split_version=1, splice=0.0, max_text_length=d.get("context_block_size") or 50)
+        d = {**then, **d}
     return Config(**checked(Config, d))
 
 
@@ -505,7 +510,7 @@ class DecodingOptions(Settings):
     "How words are drawn together. The names are the original's."
 
     do_sample: bool = knob(True, "decoding", "False takes the likeliest token each time")
-    num_steps: int = knob(1050, "decoding", "tokens a group of words may take at most", 16, 10**6)
+    num_steps: int | None = knob(None, "decoding", "tokens a group may take; none: what it needs", 16, 10**6)
     n_at_a_time: int = knob(1, "decoding", "words written together, one reached from the other", 1, 10**6)
     n_words: int = knob(4, "decoding", "words in the context of a model without start token", 1, 10**6)
     warmup_sample_ix: int | None = knob(None, "decoding", "sample whose first word sets the style", 0, 10**9)

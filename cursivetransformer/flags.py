@@ -209,10 +209,14 @@ def config_parser(
     return parser
 
 
-def parse_config(parser: argparse.ArgumentParser, argv: list) -> Config:
+def parse_config(
+    parser: argparse.ArgumentParser,
+    argv: list,
+    defaults: dict | None = None,  # as of `config_of`
+) -> Config:
     "A config from a command line. Bad input prints one sentence and exits with 2, as `argparse` does."
     try:
-        return config_of(vars(parse_flags(parser, argv)))
+        return config_of(vars(parse_flags(parser, argv)), defaults)
     except ConfigError as e:
         parser.error(str(e))
 

@@ -31,7 +31,15 @@ from pathlib import Path
 
 import torch
 
-from ..config import Config, CursiveError, GenerationParams, WritingOptions, preset
+from cursivetransformer.config import (
+    ORIGINAL_DATA,
+    Config,
+    CursiveError,
+    GenerationParams,
+    WritingOptions,
+    preset,
+    to_dict,
+)
 from ..data.dataset import StrokeDataset, create_datasets
 from ..flags import config_parser, parse_config
 from ..ink.curves import on_page, plot_strokes, plot_words
@@ -72,10 +80,12 @@ def get_all_args(
     use_argparse: bool = True,  # read the command line; False gives the defaults, whatever `sys.argv` holds
     argv: list | None = None,  # the arguments, without the program's name; `sys.argv[1:]` if None
 ) -> Config:
-    "The configuration of a run, from a command line or as defaults for a notebook."
+    """The configuration of a run, from a command line or as defaults for a notebook. Its data are the
+    original's: polar tokens, texts of 50 characters; others have to be asked for (`--tokenizer chain`)."""
     if not use_argparse:
-        return preset()
-    return parse_config(config_parser(), sys.argv[1:] if argv is None else argv)
+        return preset(**ORIGINAL_DATA)
+    argv = sys.argv[1:] if argv is None else argv
+    return parse_config(config_parser(defaults=to_dict(preset(**ORIGINAL_DATA))), argv, ORIGINAL_DATA)
 
 
 # %% ../../nbs/apps/00_original.ipynb #08206132

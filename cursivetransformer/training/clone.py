@@ -133,6 +133,8 @@ KNOBS = tuple(
 # What they are, and what else differs, where it is not what the default preset says.
 DEFAULTS = dict(
     augment=True,
+    splice=0.0,
+    batch_size=8,
     max_steps=600,
     learning_rate=3e-3,
     test_share=0.15,

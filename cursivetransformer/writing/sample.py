@@ -243,8 +243,9 @@ def step_limit(model: Transformer, groups: list[Group], options: WritingOptions)
     prompt_length = len(groups[0].prompt)
     tokenizer = tokenizer_of(model.config)
     longest = max(max_group_tokens(g, tokenizer) for g in groups)
-    # As in the original, `num_steps` counts the prompt.
-    limit = min(longest, max(MIN_STEPS, options.num_steps - prompt_length))
+    limit = longest
+    if options.num_steps is not None:  # as in the original, it counts the prompt
+        limit = min(limit, max(MIN_STEPS, options.num_steps - prompt_length))
     if model.config.positions == "learned":
         limit = min(limit, model.config.block_size - prompt_length)
     if limit < MIN_STEPS:
