@@ -282,7 +282,7 @@ class DataSettings(Settings):
     max_text_length: int = knob(96, "data", "characters of a sample's text at most", 1, 4096)
     test_share: float = knob(0.05, "data", "share of the texts that is held out", 0.0, 0.9)
     split_version: int = knob(2, "data", "texts are held out by 2: their hash, 1: the seed", 1, 2)
-    splice: float = knob(0.2, "data", "long words made of short ones, for each that there is", 0.0, 10.0)
+    splice: float = knob(0.3, "data", "words to make of others, for each that there is", 0.0, 10.0)
     augment: bool = knob(True, "data", "vary slant, size, rotation and downsampling of training samples")
     downsample_mean: float = knob(0.65, "data", "share of a stroke's points left out", 0.0, 0.99)
     downsample_width: float = knob(0.1, "data", "how much that share varies from sample to sample", 0.0, 1.0)
@@ -374,7 +374,7 @@ class Sizes(Settings):
     context_block_size: int | None = knob(None, "sizes", "characters of the longest text", 1, 10**6)
     merge_ids: tuple = knob((), "sizes", "chain: the pairs that were learned, one after the other")
     authors: tuple = knob((), "sizes", "hands learned together; of several, each has an embedding")
-    tokens_per_character: float = knob(38.0, "sizes", "stroke tokens a character takes, about", above=0)
+    tokens_per_character: float = knob(38.0, "sizes", "stroke tokens a character takes, about", 1.0, 1e4)
     added_authors: tuple = knob((), "sizes", "hands added later by LoRA")
 
 
