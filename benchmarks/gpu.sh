@@ -26,23 +26,27 @@ step() { # name, command: its output to name.log, once
     tail -n 3 "$folder/$name.log"
 }
 if [ "$small" = --small ]; then
-    size=(--train-size 200 --test-size 20 --n-layer 1 --num-words 1 --max-seq-length 300)
-    steps=(--max-steps 40 --log-every 20 --print-every 10) batch=4
+    size=(--train-size 200 --test-size 20 --n-layer 1 --num-words 1 --merges 32)
+    steps=(--max-steps 40 --log-every 20 --print-every 10 --batch-size 4)
 else
-    size=() steps=(--max-steps 16000 --log-every 4000 --print-every 500) batch=32
+    size=() steps=(--max-steps 3000 --log-every 500 --print-every 100 --batch-size 64)
 fi
 
 resume=()
 [ -e "$folder/default/state.pt" ] && resume=(--resume)
-step default cursive train --dataset-name "$bank" --tokenizer chain --batch-size $batch --wandb-mode disabled \
-    --run-dir "$folder/default" "${steps[@]}" "${size[@]}" "${resume[@]}"
-step tests python3 -m pytest -m gpu -n 0 -p no:cacheprovider tests/training/test_gpu.py
-for compile in true false; do
-    step "step-default-compile-$compile" cursive bench train --preset default --dataset-name "$bank" \
-        --compile=$compile --tokenizer chain --batch-size $batch "${size[@]}"
-    step "step-paper-compile-$compile" cursive bench train --dataset-name "$bank" --compile=$compile "${size[@]}"
+step default cursive train --dataset-name "$bank" --wandb-mode disabled --run-dir "$folder/default" \
+    "${steps[@]}" "${size[@]}" "${resume[@]}"
+step tests python3 -m pytest -m gpu -o addopts= -p no:cacheprovider tests/training/test_gpu.py
+for preset in default paper; do
+    for graphs in true false; do
+        step "step-$preset-graphs-$graphs" cursive bench train --preset $preset --dataset-name "$bank" \
+            --cuda-graphs=$graphs "${size[@]}"
+    done
 done
-step batches cursive bench data --preset default --dataset-name "$bank" --tokenizer chain --batch-size $batch "${size[@]}"
+step batches cursive bench data --preset default --dataset-name "$bank" "${size[@]}"
 step writing cursive bench sample
 step ddp-of-one torchrun --nproc-per-node 1 --no-python python3 -m cursivetransformer train --preset debug \
     --dataset-name "$bank" --max-steps 40 --wandb-mode disabled --run-dir "$folder/ddp"
+# A minute or two of compiling each, so they come last.
+step step-paper-compile timeout "${COMPILE_SECONDS:-200}" python3 -m cursivetransformer bench train --preset paper \
+    --dataset-name "$bank" --cuda-graphs=false --compile=true "${size[@]}"

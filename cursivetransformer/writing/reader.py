@@ -339,7 +339,7 @@ def save_reader(
 
 # %% ../../nbs/writing/00_reader.ipynb #28a87e7f
 BUNDLED = PACKAGE / "reader.safetensors"
-BUNDLED_SHA256 = "04cccf7077fedee69b8126cd7bb7033826f0f97f8151c3b98994ce9117218166"
+BUNDLED_SHA256 = "74f09ab4a8ac1fb26b759ca4cb5d527e37e560317a4c688a201072a5042ceb76"
 
 
 def check_file(path: Path, weights: dict, header: dict):

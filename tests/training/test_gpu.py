@@ -73,6 +73,7 @@ def test_a_recorded_step_is_the_same_step(tokenizer):
             loss = one(*batch)[1]
             loss.backward()
             losses.append(loss.item())
+            del loss  # or its graph, made outside of a recording, would be in the way of the next one
             gradients.append([p.grad.clone() for p in model.parameters()])
         assert losses[0] == pytest.approx(losses[1], rel=1e-3)
         for here, there in zip(*gradients):
