@@ -12,6 +12,7 @@ __all__ = [
     "SPLICES",
     "MOST_PARTS",
     "MOST_LETTERS",
+    "SHORT",
     "WITH_STOPS",
     "can_join",
     "splice",
@@ -45,11 +46,11 @@ def can_join(left: np.ndarray, right: np.ndarray) -> bool:
     return bool(at_edges and abs(end[1] - begin[1]) < LARGEST_RISE)
 
 
-def splice(words: list[Word]) -> Word:
-    "Some words of one author as a single one, without spaces."
+def splice(words: list[Word], join: bool = True) -> Word:
+    "Some words of one author as a single one, without spaces; their lines are joined where they can be."
     ink = words[0].points
     for word in words[1:]:
-        joined = can_join(ink, word.points)
+        joined = join and can_join(ink, word.points)
         shift = ink[:, 0].max() + LETTER_GAP - word.points[:, 0].min()
         # A stroke's last point stands twice, the second time with the pen up: without that one it goes on.
         before = ink[:-1] if joined else ink
@@ -112,6 +113,7 @@ def free_letters(word: Word) -> list[Word]:
 SPLICES = 3  # second integer of the key of their random numbers
 MOST_PARTS = 4
 MOST_LETTERS = 45  # of a spliced word
+SHORT = 3  # letters of a word that is abbreviated
 WITH_STOPS = 1 / 3  # of the made words
 
 
@@ -121,7 +123,10 @@ class Author:
     def __init__(self, words: list[Word]):
         self.parts = [w for w in words if w.text.isalpha() and (w.text[1:] or "a").islower()]
         letters = [letter for word in words if word.text.isupper() for letter in free_letters(word)]
-        self.capitals = [letter for letter in letters if letter.text.isalpha()]
+        capitals = [letter for letter in letters if letter.text.isalpha()]
+        # As many again of small letters, which hardly ever stand free: short words instead.
+        short = [word for word in self.parts if len(word.text) <= SHORT]
+        self.initials = capitals + short * (len(capitals) // max(1, len(short)))
         self.dots = final_dots(words)
 
     def dotted(self, rng: np.random.Generator, word: Word, count: int = 1) -> Word:
@@ -131,10 +136,10 @@ class Author:
     def word_with_stops(self, rng: np.random.Generator) -> Word:
         "A word with a full stop or an ellipsis, or an abbreviation."
         kind = rng.integers(3)
-        if kind < 2 or not self.capitals:
+        if kind < 2 or not self.initials:
             return self.dotted(rng, self.parts[rng.integers(len(self.parts))], count=3 if kind else 1)
-        letters = [self.capitals[i] for i in rng.integers(len(self.capitals), size=rng.integers(2, 4))]
-        return splice([self.dotted(rng, letter) for letter in letters])
+        short = [self.initials[i] for i in rng.integers(len(self.initials), size=rng.integers(2, 4))]
+        return splice([self.dotted(rng, word) for word in short], join=False)
 
     def long_word(self, rng: np.random.Generator) -> Word | None:  # None where chance made an unlikely one
         chosen = [self.parts[i] for i in rng.integers(len(self.parts), size=rng.integers(2, MOST_PARTS + 1))]

@@ -89,11 +89,14 @@ def save_model(
     path: str | os.PathLike,  # ends in .safetensors
     step: int = 0,
     loss: float | None = None,  # held-out nats a token
+    half: bool = False,  # in half precision, for a file that is passed on; it is loaded in single precision
 ) -> Path:
     "Write weights, config and tokenizers as one file, atomically."
     from safetensors.torch import save
 
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    if half:
+        weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
     c = model.config
     header = {
         "format": FORMAT,
@@ -239,7 +242,7 @@ def load_original(
 
 # %% ../../nbs/model/06_checkpoint.ipynb #3fc8fc76
 DEFAULT = PACKAGE / "default.safetensors"
-DEFAULT_SHA256 = "591e8b701ef734bbf4edeb27dff78931bce93164fc0c7eb0ff37accc5c709654"
+DEFAULT_SHA256 = "fbd51145274b2336e852150d6f1aa923ac52d3097a0264b9d18211691d89bcdc"
 
 
 def pick_device(name: str = "auto") -> str:  # what torch calls it
