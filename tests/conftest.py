@@ -45,7 +45,7 @@ def tiny():
 
     torch.manual_seed(0)
     sizes = dict(vocab_size=525, block_size=1050, context_vocab_size=72, context_block_size=50)
-    return Transformer(preset("debug", **sizes)).eval()
+    return Transformer(preset("debug", tokenizer="polar", **sizes)).eval()
 
 
 @pytest.fixture(scope="session")

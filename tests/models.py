@@ -24,7 +24,7 @@ def chain_options() -> dict:
 def small_model(**options):
     "A model in eval mode whose coverage says something; a fresh one's says nothing."
     torch.manual_seed(1)
-    config = preset("debug", **{**SIZES, **options})
+    config = preset("debug", **{"tokenizer": "polar", **SIZES, **options})
     config.vocab_size = tokenizer_of(config).vocab_size
     model = build_model(config).eval()
     for block in model.transformer.h:
