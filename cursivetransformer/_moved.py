@@ -126,7 +126,7 @@ GONE = {
     "model.advance_block": "model.decode.advance goes through all blocks",
     "model.attend": "model.transformer has attention in its plain form, model.cpu in its fast one",
     "model.watched": "model.transformer.attention_weights asks the hooks",
-    "reader_train.through_tokens": "encode_words and decode_words of a tokenizer do it, ink.tokens.StrokeTokenizer",
+    "reader_train.through_tokens": "encode_words and decode_words of a StrokeTokenizer do it",
     "sample.BOUND_PER_CHARACTER": "ink.tokens.MAX_POINTS_PER_CHARACTER counts points, not tokens",
     "sample.BOUND_PER_WORD": "ink.tokens.MAX_POINTS_PER_WORD counts points, not tokens",
     "sample.bound": "ink.tokens.StrokeTokenizer has max_tokens",

@@ -389,6 +389,7 @@ def held_out(
     return text_hash(text) < share
 
 
+# %% ../../nbs/data/02_banks.ipynb #33b10384
 def drawn_by_seed(
     words: list,  # of `Word`
     seed: int,
@@ -409,6 +410,7 @@ def drawn_by_seed(
     return drawn
 
 
+# %% ../../nbs/data/02_banks.ipynb #89fdf23e
 def split_words(
     words: list,  # of `Word`
     config: Config,  # its `test_share`, `split_version` and, for version 1, `seed`

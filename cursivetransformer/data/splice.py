@@ -92,6 +92,7 @@ def with_dots(word: Word, dots: list[Dot], gaps: list[float]) -> Word:
     return Word(word.text + "." * len(dots), ink, word.author)
 
 
+# %% ../../nbs/data/03_splice.ipynb #92d4cce6
 def free_letters(word: Word) -> list[Word]:
     "The letters of a word whose letters all stand free of each other, left to right; none of another."
     inks = np.split(word.points, np.flatnonzero(word.points[:-1, 2] == 0) + 1)
@@ -147,6 +148,7 @@ class Author:
         return splice(chosen) if text[1:].islower() and len(text) <= MOST_LETTERS else None
 
 
+# %% ../../nbs/data/03_splice.ipynb #66012735
 def spliced_words(
     words: list[Word],  # to make them of
     count: int,

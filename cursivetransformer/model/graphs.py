@@ -59,6 +59,7 @@ def padded_shape(
     )
 
 
+# %% ../../nbs/model/07_graphs.ipynb #98689eee
 def pad_batch(
     idx: torch.Tensor,  # (B, T)
     context: torch.Tensor,  # (B, S)
@@ -110,6 +111,7 @@ class UpToSpelling(nn.Module):
         return (loss, *streams)
 
 
+# %% ../../nbs/model/07_graphs.ipynb #73cccd4d
 def record(network: nn.Module, batch: tuple) -> nn.Module:
     "A module whose forward and backward pass are CUDA graphs, for batches of this one's shape."
     # The letters' head is a part of the model, and not of what is recorded: its weights are unused.

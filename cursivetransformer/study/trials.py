@@ -61,6 +61,7 @@ def first_drawn(
     return [Word(text, ink) for text, ink in zip(texts, inks)]
 
 
+# %% ../../nbs/study/13_trials.ipynb #0a7c25a5
 def errors(words: list[Word], reader: Reader | None = None) -> dict:
     "Per cent of characters and words that are read wrong."
     found = legibility(words, reader)
@@ -109,15 +110,16 @@ def measure(model: Transformer, held_out: list[Word], texts: list[str], seeds: t
     return row
 
 
+# %% ../../nbs/study/13_trials.ipynb #4c6892cd
 def run_trial(
     trial: Trial,
     folder: str | Path,  # of the run: a trial that is cut off is gone on with
     texts: list[str] = CHOOSING,  # to write
-    **common,  # fields of the config that all trials share
+    common: dict | None = None,  # fields of the config that all trials share
 ) -> dict:  # its line of the table
     "Train from scratch, or go on where the folder's run was stopped, and measure."
     folder = Path(folder)
-    config = preset(**{**common, **trial.changes}, run_dir=str(folder), wandb_mode="disabled")
+    config = preset(**{**(common or {}), **trial.changes}, run_dir=str(folder), wandb_mode="disabled")
     config.resume = (folder / "state.pt").exists()
     words = usable(load_bank(config.dataset_name).words, config)
     _, held_out = split_words(words, config)

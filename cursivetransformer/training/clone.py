@@ -9,9 +9,11 @@ __all__ = [
     "KNOBS",
     "DEFAULTS",
     "words_of_author",
+    "recorded_again",
     "words_of_hand",
     "missing_characters",
     "rehearsal_words",
+    "check_knobs",
     "clone_config",
     "Clone",
     "begin_clone",
@@ -73,27 +75,39 @@ def words_of_author(
     raise CursiveError(f"{there}, and none of '{author}'.{did_you_mean(author, names)}")
 
 
+def recorded_again(
+    bank: list,  # of `Word`
+    author: str | None,  # which of the bank's hands; or, where it holds one, what to call it
+    config: Config,  # of the model that learns it
+) -> list:  # of `Word`, of one author
+    """The words of a hand that a model can spell, recorded as those that it knows. Raises `CursiveError`
+    where it is not clear whose."""
+    words = words_of_author(bank, author)
+    name = author or words[0].author or "me"
+    words = usable(words, config)
+    return [dataclasses.replace(w, points=snap_to_pixels(w.points), author=name) for w in words]
+
+
 def words_of_hand(
     bank: list,  # of `Word`
     author: str | None,  # which of the bank's hands; or, where it holds one, what to call it
     model: Transformer,  # which is to learn it
 ) -> list:  # of `Word`, of one author
-    """The words to learn a hand from: those of it that the model can spell, recorded as those that it knows.
-    Raises `CursiveError` where it is not clear whose, or where there are too few."""
-    words = words_of_author(bank, author)
-    name = author or words[0].author or "me"
+    """The words to learn a hand from, as `recorded_again` has them. Raises `CursiveError` where it is not
+    clear whose, where the model has that name already, or where there are too few."""
+    words = recorded_again(bank, author, model.config)
+    name = words[0].author
     if name in model.authors:
         raise CursiveError(
             f"The model already knows a hand called '{name}'; give this one another name as its author."
         )
-    words = usable(words, model.config)
     different = len({w.text for w in words})
     if different < FEWEST:
         raise CursiveError(
             f"A hand is learned from {FEWEST} different words or more, better from 50, and here are "
             f"{different}; write some more."
         )
-    return [dataclasses.replace(w, points=snap_to_pixels(w.points), author=name) for w in words]
+    return words
 
 
 # %% ../../nbs/training/06_clone.ipynb #6d17ed51
@@ -147,15 +161,20 @@ DEFAULTS = dict(
 )
 
 
+def check_knobs(settings: dict):
+    "Raise `ConfigError` for a setting that cloning does not have."
+    other = sorted(set(settings) - set(KNOBS))
+    if other:
+        raise ConfigError(f"Cloning has no setting '{other[0]}'; it has {', '.join(KNOBS)}.")
+
+
 @takes(Config, *KNOBS, defaults=DEFAULTS)
 def clone_config(
     model: Transformer,  # that is to learn a hand
     **settings,
 ) -> Config:
     "A config for `clone_hand`. Raises `ConfigError` for a setting that cloning does not have."
-    other = sorted(set(settings) - set(KNOBS))
-    if other:
-        raise ConfigError(f"Cloning has no setting '{other[0]}'; it has {', '.join(KNOBS)}.")
+    check_knobs(settings)
     data = [f.name for f in dataclasses.fields(Config) if f.metadata["group"] == "data"]
     used_to = {name: getattr(model.config, name) for name in data}
     return preset(**{**used_to, **DEFAULTS, **settings})
@@ -216,23 +235,30 @@ def begin_clone(
     )
 
 
+# %% ../../nbs/training/06_clone.ipynb #b96a51c6
 def resume_clone(
-    config: Config,  # of `clone_config`
-    words: list,  # of `Word`: the same as when it began
+    bank: list,  # of `Word`: the same as when it began
+    author: str | None,  # and the same
     settings: dict,  # what was set this time
-) -> Config:  # of the run
-    "The config of a clone's run that goes on. Raises `CursiveError` where it learned from other words."
+) -> tuple:  # (the run's config, its words)
+    """What a clone's run goes on with. Raises `CursiveError` where there is none, or where it learned from
+    other words or another hand."""
+    check_knobs(settings)
 
     def summary(words):
-        return [(w.text, len(w.points)) for w in words]
+        return [(w.author, w.text, len(w.points)) for w in words]
 
-    folder = Path(config.run_dir)
+    folder = Path(settings.get("run_dir", DEFAULTS["run_dir"]))
     own = folder / "words.json"
-    if not own.exists() or summary(load_bank(str(own)).words) != summary(words):
-        raise CursiveError(
-            f"{folder} learned no hand from these words; leave --resume out, or give the words it began with."
-        )
-    return dataclasses.replace(load_config(folder / "config.json"), **settings)
+    if own.exists():
+        config = load_config(folder / "config.json")
+        words = recorded_again(bank, author, config)
+        if summary(load_bank(str(own)).words) == summary(words):
+            return dataclasses.replace(config, **settings), words
+    raise CursiveError(
+        f"{folder} learned no hand from these words; leave --resume out, or give the words it began with "
+        "and the same author."
+    )
 
 
 # %% ../../nbs/training/06_clone.ipynb #5be1d10c
@@ -240,29 +266,28 @@ def resume_clone(
 def clone_hand(
     bank: str,  # a word bank of the new hand: a name, a path or a URL
     author: str | None = None,  # which of its hands, or what to call it
-    checkpoint: str | None = None,  # the model to start from; the bundled one if None
+    checkpoint: str | None = None,  # the model to start from; the bundled one if None; not for `resume`
     watch=None,  # as for `train`
     **settings,
 ) -> Clone:
     """Teach a model that can write another hand. The model in `run_dir` then writes it by its author's name,
     and the old ones by theirs, as before. Raises `CursiveError`."""
     since = time.perf_counter()
+    if settings.get("resume"):
+        config, words = resume_clone(load_bank(bank).words, author, settings)
+        return judge_clone(train(config, watch), words, since)
     model = load_checkpoint(checkpoint, "cpu")
     if not model.authors:
         add_authors(model, ("the first hand",))  # of a model that does not say whose it writes
     config = clone_config(model, **settings)
     words = words_of_hand(load_bank(bank).words, author, model)
-    if config.resume:
-        config = resume_clone(config, words, settings)
-    else:
-        config = begin_clone(config, model, words, checkpoint)
-    return judge_clone(train(config, watch), model, words, since)
+    config = begin_clone(config, model, words, checkpoint)
+    return judge_clone(train(config, watch), words, since)
 
 
 # %% ../../nbs/training/06_clone.ipynb #5d9aa3e5
 def judge_clone(
     run: Run,
-    model: Transformer,  # as it was before
     words: list,  # of `Word`, all that there were of the new hand
     since: float,  # when the work began, in the seconds of `time.perf_counter`
 ) -> Clone:
@@ -271,17 +296,20 @@ def judge_clone(
     config = load_config(run.folder / "config.json")
     sides = split_words(load_bank(config.dataset_name).words, config)
     held_out = [w for w in sides[1] if w.author == words[0].author]
+    *old, author = learned.authors
+    # The old hands are what they were: in the first of them the model is as it was before.
+    as_first = [dataclasses.replace(w, author=old[0]) for w in held_out]
     clone = Clone(
         folder=run.folder,
-        author=words[0].author,
+        author=author,
         words=len(words),
         held_out=len(held_out),
         missing=missing_characters(words, config.alphabet),
-        before=evaluate_words(model, held_out).per_token,
+        before=evaluate_words(learned, as_first).per_token,
         after=evaluate_words(learned, held_out).per_token,
         steps=run.metrics[-1]["step"],
         minutes=(time.perf_counter() - since) / 60,
-        old=model.authors,
+        old=tuple(old),
         finished=run.finished,
     )
     kept = {**dataclasses.asdict(clone), "folder": str(run.folder)}

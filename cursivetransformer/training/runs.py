@@ -50,6 +50,7 @@ from cursivetransformer.config import (
     Config,
     ConfigError,
     CursiveError,
+    from_dict,
     load_config,
     preset,
     to_dict,
@@ -190,6 +191,10 @@ def first_model(config: Config) -> tuple:  # (model, what its file says beside)
 
 
 # %% ../../nbs/training/02_runs.ipynb #44c9f8ac
+#| export
+
+
+# %% ../../nbs/training/02_runs.ipynb #63309bd6
 def adopt_tokens(config: Config) -> Config:
     """Put into a config the tokens of the model that a new run begins with, if there is one, so that its
     data are made of the same. Raises `CursiveError`."""
@@ -201,6 +206,7 @@ def adopt_tokens(config: Config) -> Config:
     return config
 
 
+# %% ../../nbs/training/02_runs.ipynb #8e68300c
 @dataclasses.dataclass
 class TrainingState:
     "Where a run is: all that a step changes."
@@ -258,10 +264,12 @@ def state_to_resume(config: Config, folder: Path) -> dict | None:
         raise CursiveError(f"{folder} holds no run to resume; leave --resume out to start one.")
     state = load_state(path)
     ours = to_dict(config)
-    for name, value in state["config"].items():
-        if name not in MAY_CHANGE and ours.get(name) != value:
+    # A setting that an earlier version did not have is what it meant then.
+    theirs = to_dict(from_dict(state["config"]))
+    for name, value in theirs.items():
+        if name not in MAY_CHANGE and ours[name] != value:
             was = f"This run was started with {name}={value!r}"
-            raise ConfigError(f"{was}, and cannot go on with {ours.get(name)!r}; start a new one for that.")
+            raise ConfigError(f"{was}, and cannot go on with {ours[name]!r}; start a new one for that.")
     return state
 
 

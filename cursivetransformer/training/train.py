@@ -100,6 +100,7 @@ def recorded(
         model.zero_grad()
 
 
+# %% ../../nbs/training/04_train.ipynb #8be35b28
 def fuse(
     model: Transformer,
     batch: tuple,  # of `Batches`: to try it on

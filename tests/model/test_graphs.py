@@ -66,8 +66,10 @@ def test_padding_ends_where_positions_do():
 
 
 def test_what_is_padded_does_not_count():
-    idx, context = torch.tensor([[1, 2], [3, 4]]), torch.tensor([[5], [6]])
-    targets, author = torch.tensor([[2, 9], [4, 9]]), torch.tensor([0, 1])
+    idx = torch.tensor([[1, 2], [3, 4]])
+    context = torch.tensor([[5], [6]])
+    targets = torch.tensor([[2, 9], [4, 9]])
+    author = torch.tensor([0, 1])
     padded = pad_batch(idx, context, targets, author, Shape(3, 4, 2), pad=7)
     assert padded[0].tolist() == [[1, 2, 7, 7], [3, 4, 7, 7], [3, 4, 7, 7]]
     assert padded[1].tolist() == [[5, 0], [6, 0], [6, 0]]
