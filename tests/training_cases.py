@@ -1,13 +1,17 @@
 """Short runs, in this process and in others, and what they leave, for the tests of the room training."""
 
+import json
 import os
 import subprocess
 import sys
 import time
 
+import torch
 from conftest import CURSIVE
+from safetensors.torch import save_file
 
 from cursivetransformer.config import preset
+from cursivetransformer.model.checkpoint import digest, read_safetensors
 from cursivetransformer.training.runs import read_metrics
 from cursivetransformer.training.train import train
 
@@ -19,6 +23,27 @@ PATIENCE = 180  # seconds until what is waited for counts as never coming
 def short_run(folder, **settings):
     "A run of a small model on the embedded bank."
     return train(preset("debug", **{**FAST, **settings}, run_dir=str(folder)))
+
+
+# What settings that the fifth edition did not have meant then.
+FIFTH = dict(tokenizer="polar", split_version=1, splice=0.0, max_text_length=50)
+LATER = "split_version splice max_text_length cuda_graphs grid merges merge_ids tokens_per_character".split()
+
+
+def as_the_fifth_kept_it(folder, **settings):
+    "Take from a run's files the settings that the fifth edition did not have, and put others in."
+
+    def then(config):
+        return {name: value for name, value in {**config, **settings}.items() if name not in LATER}
+
+    path = folder / "config.json"
+    path.write_text(json.dumps(then(json.loads(path.read_text()))))
+    state = torch.load(folder / "state.pt", weights_only=True)
+    torch.save({**state, "config": then(state["config"])}, folder / "state.pt")
+    for path in folder.glob("*.safetensors"):
+        weights, header = read_safetensors(path)
+        header["config"] = json.dumps(then(json.loads(header["config"])))
+        save_file(weights, path, {**header, "sha256": digest(weights, header)})
 
 
 def losses(run_or_folder):

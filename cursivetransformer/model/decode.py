@@ -88,9 +88,8 @@ def cross_tables(
 class CoverageTables(NamedTuple):
     "A layer's `Coverage` as matrices, for texts of S characters."
 
-    lower: (
-        torch.Tensor
-    )  # (heads*S, S): from the weights of the layer below to how long each character is looked at
+    # (heads*S, S): from the weights of the layer below to how long each character is looked at
+    lower: torch.Tensor
     conv: torch.Tensor  # (S, channels*S)
     conv_bias: torch.Tensor  # (channels*S,)
     score: torch.Tensor  # (channels*S, heads*S)

@@ -283,9 +283,11 @@ def count_operations(model: Transformer, batch: tuple) -> int:
     "Multiplications and additions of matrices in a step, those of attention to later tokens left out."
     from torch.utils.flop_counter import FlopCounterMode
 
-    plain = build_model(model.config).to(batch[0].device).train()  # of the same shape, and nothing fast in it
+    # Of the same shape, and nothing fast in it. On the CPU, since the counter sees lengths of CTC as tensors,
+    # which a GPU wants on its side then.
+    plain = build_model(model.config).train()
     with written_out(plain), FlopCounterMode(display=False) as counter:
-        plain(*batch)[1].backward()
+        plain(*(tensor.cpu() for tensor in batch))[1].backward()
     rows, length = batch[0].shape
     # Scores and sums, once forward and twice backward, above the diagonal.
     to_later_tokens = 6 * rows * model.config.n_layer * length**2 * model.config.n_embd

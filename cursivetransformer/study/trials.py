@@ -7,12 +7,17 @@ __all__ = [
     "TEXT",
     "CHOOSING",
     "TEMPERATURES",
+    "SHORT",
+    "TOKENS",
+    "HEAD",
     "first_drawn",
     "errors",
     "through_tokens",
     "Trial",
     "measure",
     "run_trial",
+    "as_line",
+    "bench_tokens",
 ]
 
 # %% ../../nbs/study/13_trials.ipynb #a8d95ac3
@@ -20,6 +25,7 @@ import dataclasses
 import json
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..config import Config, WritingOptions, preset, write_atomic
@@ -123,17 +129,47 @@ def run_trial(
     config.resume = (folder / "state.pt").exists()
     words = usable(load_bank(config.dataset_name).words, config)
     _, held_out = split_words(words, config)
-    since = time.perf_counter()
+    since = time.process_time()
     run = train(config)
-    seconds = time.perf_counter() - since
+    seconds = time.process_time() - since
     row = dict(
         name=trial.name,
         changes=trial.changes,
         steps=config.max_steps,
         samples=config.max_steps * config.batch_size,
-        seconds=round(seconds),
+        cpu_seconds=round(seconds),  # of this call: less than all of them where a trial was gone on with
         device=str(run.model.lm_head.weight.device.type),
     )
     row |= measure(run.model.to("cpu"), held_out, texts)
     write_atomic(folder / "trial.json", json.dumps(row, indent=1) + "\n")
     return row
+
+
+# %% ../../nbs/study/13_trials.ipynb #7ab1e002
+SHORT = dict(splice=0.0, batch_size=8, max_steps=1500)
+TOKENS = (Trial("polar", dict(SHORT, tokenizer="polar")), Trial("chain", SHORT))
+HEAD = "tokens   a word  a char.  nats/word  bits/mm  CPU s  through tokens   at 0.3         at 0.5"
+
+
+def as_line(row: dict) -> str:
+    "A trial's line of the table."
+    wrong = [row[name] for name in ("through_tokens", *(f"wrong at {t}" for t in TEMPERATURES))]
+    wrong = "  ".join(f"{w['characters']:5.2f} /{w['words']:5.1f} %" for w in wrong)
+    numbers = f"{row['tokens_a_word']:7.1f}  {row['tokens_a_character']:7.1f}  {row['nats_a_word']:9.1f}"
+    return f"{row['name']:7} {numbers}  {row['bits_a_millimetre']:7.3f}  {row['cpu_seconds']:5d}  {wrong}"
+
+
+def bench_tokens(
+    config: Config,  # its bank, device and folder
+    trials: tuple[Trial, ...] = TOKENS,
+    texts: list[str] = CHOOSING,
+) -> Iterator[str]:
+    "A table of polar and chain tokens; wrong are characters and words, as first drawn."
+    common = dict(dataset_name=config.dataset_name, device=config.device, log_every=SHORT["max_steps"])
+    yield HEAD
+    for trial in trials:
+        folder = Path(config.run_dir) / trial.name
+        done = folder / "trial.json"
+        yield as_line(
+            json.loads(done.read_text()) if done.exists() else run_trial(trial, folder, texts, common)
+        )

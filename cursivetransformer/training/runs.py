@@ -14,6 +14,7 @@ __all__ = [
     "write_metrics",
     "plot_metrics",
     "set_sizes",
+    "limit_to_positions",
     "adopt_shape",
     "run_reference",
     "is_in_wandb",
@@ -139,6 +140,12 @@ def set_sizes(
 SHAPED_BY_MODEL = "tokenizer", "grid", "merges", "alphabet", "max_text_length"
 
 
+def limit_to_positions(config: Config, model: Transformer):
+    "Make a config's samples no longer than a model takes, where it has learned its positions."
+    if model.config.positions == "learned":
+        config.max_seq_length = min(config.max_seq_length, model.config.block_size)
+
+
 def adopt_shape(config: Config, model: Transformer) -> Transformer:
     """Give a loaded model the run's config, after putting the model's own shape into it, and room for the
     config's authors into the model."""
@@ -149,8 +156,7 @@ def adopt_shape(config: Config, model: Transformer) -> Transformer:
     for f in dataclasses.fields(Config):
         if f.metadata["group"] in ("model", "sizes") or f.name in SHAPED_BY_MODEL:
             setattr(config, f.name, getattr(model.config, f.name))
-    if config.positions == "learned":
-        config.max_seq_length = min(config.max_seq_length, config.block_size)
+    limit_to_positions(config, model)
     model.config = config
     return model
 
@@ -203,6 +209,7 @@ def adopt_tokens(config: Config) -> Config:
         model, _ = open_checkpoint(path, "cpu", config.wandb_api_key)
         for name in (*SHAPED_BY_MODEL, "merge_ids", "tokens_per_character"):
             setattr(config, name, getattr(model.config, name))
+        limit_to_positions(config, model)
     return config
 
 

@@ -163,7 +163,7 @@ def style_word(
 # %% ../../nbs/writing/01_sample.ipynb #1baf5960
 @dataclasses.dataclass
 class Group:
-    "Words to be written together, each reached from the one before: one row of a batch."
+    "Words to be written together, one after the other: one row of a batch."
 
     words: list[str]
     key: tuple[int, ...]  # seed, index, salt, attempt: its random numbers depend on these alone
@@ -228,7 +228,7 @@ class GroupBuilder:
 
 # %% ../../nbs/writing/01_sample.ipynb #e054875c
 # Tokens for which the prompt must leave room: for a whole word at least. The shortest that the grammar allows
-# is `MIN_POINTS` points and END, 7 tokens or 10; the rest is to spare.
+# is pen down, pen up and END, or `MIN_POINTS` points and END, 7 tokens or 10; the rest is to spare.
 MIN_STEPS = 16
 
 

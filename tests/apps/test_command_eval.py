@@ -7,6 +7,7 @@ from cursivetransformer.apps.command_eval import check_eval, eval_parser
 from cursivetransformer.config import CursiveError
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.flags import parse_flags
+from cursivetransformer.model.checkpoint import save_model
 
 
 @pytest.fixture
@@ -29,16 +30,23 @@ def test_data_reports_and_validates(command, tmp_path):
         assert done.returncode == 0 and "skipped     1" in done.stdout
 
 
-def test_eval_is_deterministic_and_counts_everything(command):
+def test_eval_is_deterministic_and_counts_everything(command, tiny, tmp_path):
     first = command("eval", "--dataset", "embedded")
     assert first.returncode == 0 and first.stdout == command("eval", "--dataset", "embedded").stdout
     figures = dict(line.split() for line in first.stdout.splitlines())
-    names = {"words", "tokens", "points", "mm", "nats/token", "nats/point", "nats/word", "bits/mm"}
+    names = {"words", "tokens", "mm", "nats/token", "nats/word", "bits/mm"}
     assert set(figures) == names
+    assert int(figures["words"]) == len(load_bank("embedded").words)
+    assert float(figures["nats/word"]) == pytest.approx(
+        float(figures["nats/token"]) * int(figures["tokens"]) / int(figures["words"]), rel=1e-3
+    )
+    save_model(tiny, tmp_path / "polar.safetensors")  # whose tokens are of points
+    of_points = command("eval", "--dataset", "embedded", "--checkpoint", "polar.safetensors")
+    figures = dict(line.split() for line in of_points.stdout.splitlines())
+    assert set(figures) == names | {"points", "nats/point"}
     assert float(figures["nats/point"]) == pytest.approx(
         float(figures["nats/token"]) * int(figures["tokens"]) / int(figures["points"]), rel=1e-3
     )
-    assert int(figures["words"]) == len(load_bank("embedded").words)
 
 
 @pytest.mark.parametrize(

@@ -149,9 +149,8 @@ def test_targets_are_those_of_the_step_whatever_was_asked_for_before():
 
 
 def test_the_originals_batches_have_as_many_samples_as_asked_for():
-    batches = Batches(
-        make(num_words=3, vary_words=False, batch_size=8, start_token=False, mask_context=False)
-    )
+    layout = dict(num_words=3, vary_words=False, batch_size=8, start_token=False, mask_context=False)
+    batches = Batches(make(**ORIGINAL_DATA, **layout))
     assert sum(len(batches(step).x) for step in range(POOL)) == 8 * POOL
     assert batches(0).c.shape[1] == 50  # the original looks at padding too
     for step in range(3):
@@ -160,14 +159,15 @@ def test_the_originals_batches_have_as_many_samples_as_asked_for():
         assert batches.targets(step)[0] == targets == int(batch.lengths[:, 0].sum())
 
 
-def rows_of(tokens):
+def rows_of(tokens, pad):
     "The samples of a batch as tuples without padding."
-    return [tuple(t for t in row if t != 522) for row in tokens.tolist()]
+    return [tuple(t for t in row if t != pad) for row in tokens.tolist()]
 
 
 def test_no_more_samples_than_train_size():
-    batches = Batches(make(num_words=2, vary_words=False, train_size=5, augment=False))
-    assert len({row for step in range(POOL) for row in rows_of(batches(step).x)}) == 5
+    train = make(num_words=2, vary_words=False, train_size=5, augment=False)
+    batches = Batches(train)
+    assert len({row for step in range(POOL) for row in rows_of(batches(step).x, train.PAD_TOKEN)}) == 5
 
 
 def test_processes_share_a_batch():

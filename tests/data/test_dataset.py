@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cursivetransformer.config import CursiveError, preset
+from cursivetransformer.config import ORIGINAL_DATA, CursiveError, preset
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.data.dataset import (
     Codec,
@@ -61,7 +61,7 @@ def test_input_target_and_text_belong_together(tokenizer):
 
 
 def test_the_originals_layout_has_no_start_token_and_counts_no_padding():
-    train, _ = make(num_words=2, start_token=False, mask_context=False)
+    train, _ = make(num_words=2, start_token=False, mask_context=False, **ORIGINAL_DATA)
     x, c, y = train[0]
     n = int((x == train.END_TOKEN).nonzero()[0, 0])
     assert torch.equal(x[1 : n + 1], y[:n])
@@ -113,7 +113,8 @@ def test_all_choices_of_words_are_equally_likely():
 
 
 def test_decoded_samples_look_like_what_went_in():
-    d, _ = make(num_words=1, augment=False, downsample_mean=0.0, downsample_width=0.0)
+    whole = dict(augment=False, downsample_mean=0.0, downsample_width=0.0)
+    d, _ = make(num_words=1, **whole, tokenizer="polar")
     for i in range(10):
         word = d.words[d.choose(i, 1)[0]]
         ink = offsets_to_strokes(d.decode_stroke(d[i][0].numpy())[0])
@@ -123,7 +124,7 @@ def test_decoded_samples_look_like_what_went_in():
 
 
 def test_tokens_can_be_told_without_words():
-    train, _ = make(num_words=3)
+    train, _ = make(num_words=3, **ORIGINAL_DATA)
     codec = Codec(train.config)
     x, c, _ = train[3]
     assert codec.decode_text(c) == train.sample(3).text

@@ -48,10 +48,15 @@ def letters(axis) -> list:
     return [label.get_text() for label in axis.get_ticklabels()]
 
 
-def test_a_map_has_the_attention_before_each_direction(trace):
-    looks = trace.looks([(2, 1)])
+def test_a_map_has_the_attention_before_each_direction():
+    (trace,) = trace_words(small_model(), ["so"], WritingOptions(seed=1), ("cross",))
     before_each_direction = 2 * np.arange(len(trace.ink))
-    np.testing.assert_array_equal(looks, trace.cross_attention[2, 1, before_each_direction])
+    np.testing.assert_array_equal(trace.looks([(1, 1)]), trace.cross_attention[1, 1, before_each_direction])
+
+
+def test_a_map_has_the_attention_with_which_each_move_was_chosen(trace):
+    looks = trace.looks([(2, 1)])
+    np.testing.assert_array_equal(looks, trace.cross_attention[2, 1, trace.decided])
     _, ax = plot_cross(trace, 2, 1)
     assert letters(ax.yaxis) == [*"(souls)", "∎"]
     np.testing.assert_array_equal(ax.images[0].get_array(), looks.T)
@@ -62,7 +67,7 @@ def test_a_map_has_the_attention_before_each_direction(trace):
 
 def test_self_attention_is_shown_a_group_of_tokens_at_a_time(trace):
     _, axes = plot_heads(trace, "self")
-    pooled = pool_attention(trace.self_attention[3, 0], 2)
+    pooled = pool_attention(trace.self_attention[3, 0], trace.tokenizer.tokens_per_point)
     np.testing.assert_allclose(axes[3, 0].images[0].get_array(), pooled)
     _, ax = plot_self(trace, 3, 0, stride=8)
     shown = np.asarray(ax.images[0].get_array())
@@ -74,7 +79,7 @@ def test_self_attention_is_shown_a_group_of_tokens_at_a_time(trace):
 def test_ink_has_the_colors_of_the_letters_attended(trace):
     _, ax = plot_attended(trace, [(2, 1)])
     drawn = (trace.ink[1:, 2] != 0) & (trace.ink[:-1, 2] != 0)
-    attended = trace.looks([(2, 1)]).argmax(1)[1:][drawn]
+    attended = trace.looks([(2, 1)]).argmax(1)[trace.move_of_point][1:][drawn]
     wanted = [plt.matplotlib.colors.to_rgba(letter_color(i)) for i in attended]
     np.testing.assert_allclose(ax.collections[0].get_colors(), wanted)
     assert [t.get_text() for t in ax.texts] == list("(souls)")

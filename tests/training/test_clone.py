@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,15 @@ import pytest
 import torch
 from commands import Commands
 from conftest import CURSIVE
-from training_cases import PATIENCE, loss_by_step, losses, short_run, wait_until
+from training_cases import (
+    FIFTH,
+    PATIENCE,
+    as_the_fifth_kept_it,
+    loss_by_step,
+    losses,
+    short_run,
+    wait_until,
+)
 
 from cursivetransformer.config import Config, ConfigError, CursiveError
 from cursivetransformer.data.banks import load_bank, save_bank
@@ -66,7 +75,7 @@ def bank(tmp_path):
 def test_a_hand_is_learned_and_the_old_one_kept(base, bank, tmp_path):
     clone = clone_hand(bank, "Lena", str(base), run_dir=str(tmp_path / "clone"), **FAST)
     assert clone.finished and (clone.author, clone.old) == ("Lena", ("Hershey",))
-    assert (clone.words, clone.held_out, clone.steps) == (40, 6, 6)
+    assert (clone.words, clone.held_out, clone.steps) == (40, 7, 6)
     files = "words.json clone.json hand.png best.safetensors config.json state.pt"
     assert set(files.split()) <= {p.name for p in clone.folder.iterdir()}
     assert json.loads((clone.folder / "clone.json").read_text())["after"] == clone.after
@@ -74,7 +83,7 @@ def test_a_hand_is_learned_and_the_old_one_kept(base, bank, tmp_path):
     assert "Q" in clone.missing and "e" not in clone.missing and " " not in clone.missing
     old, new = (load_checkpoint(folder, "cpu") for folder in (base, clone.folder))
     assert new.authors == ("Hershey", "Lena")
-    idx = torch.randint(0, 522, (2, 30))
+    idx = torch.randint(0, old.config.vocab_size - 3, (2, 30))
     context = torch.randint(1, 72, (2, 8))
     with torch.no_grad():
         torch.testing.assert_close(new(idx, context)[0], old(idx, context)[0])
@@ -137,6 +146,31 @@ def test_a_stopped_clone_goes_on(base, bank, tmp_path):
     with pytest.raises(CursiveError, match="from these words"):
         run("nowhere", resume=True)
     assert not (tmp_path / "nowhere").exists()
+    with pytest.raises(CursiveError, match="the same author"):
+        clone_hand(bank, "Tom", run_dir=str(tmp_path / "whole"), resume=True)
+    with pytest.raises(ConfigError, match="no setting 'n_layer'"):
+        run("whole", resume=True, n_layer=2)
+
+
+def test_a_clone_of_the_fifth_edition_goes_on_from_its_own_files(bank, tmp_path):
+    base = short_run(tmp_path / "base", max_steps=4, **FIFTH).folder
+
+    def begin(name, watch=None):
+        return clone_hand(bank, "Lena", str(base), watch, run_dir=str(tmp_path / name), **FAST)
+
+    def stop(metrics, pictures):
+        if metrics and metrics[-1]["step"] == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    whole = begin("whole")
+    parts = begin("parts", stop)
+    shutil.rmtree(base)  # as the model that was bundled then is gone
+    as_the_fifth_kept_it(parts.folder, local_checkpoint_path="default")
+    done = clone_hand(bank, "Lena", run_dir=str(parts.folder), resume=True)
+    assert done.finished and (done.before, done.after) == (whole.before, whole.after)
+    assert done.old == ("Hershey",) and losses(done.folder)[-1] == losses(whole.folder)[-1]
+    learned = load_checkpoint(done.folder, "cpu")
+    assert (learned.config.tokenizer, learned.config.split_version) == ("polar", 1)
 
 
 def test_an_interrupted_command_saves_and_says_how_to_go_on(base, bank, tmp_path):
@@ -192,14 +226,15 @@ def test_what_can_be_set_is_in_the_signature():
     assert list(shown)[:4] == ["bank", "author", "checkpoint", "watch"]
     assert set(list(shown)[4:]) == set(module.KNOBS) <= set(Config.__dataclass_fields__)
     assert shown["max_steps"].default == module.DEFAULTS["max_steps"]
-    assert shown["batch_size"].default == Config.batch_size
+    assert shown["batch_size"].default == module.DEFAULTS["batch_size"]
+    assert shown["weight_decay"].default == Config.weight_decay
 
 
 def test_words_from_a_file_are_cloned_and_written_by_the_commands(base, bank, tmp_path, cursive):
     assert cursive("data", bank).returncode == 0
     settings = ["--max-steps", "4", "--log-every", "4", "--wandb-mode", "disabled"]
     done = cursive("clone", bank, "--author", "Lena", "--checkpoint", base, "--run-dir", "mine", *settings)
-    assert done.returncode == 0 and "Lena: 34 words to learn from, 6 held out" in done.stdout, done.stderr
+    assert done.returncode == 0 and "Lena: 33 words to learn from, 7 held out" in done.stdout, done.stderr
     assert "--author 'Lena'" in done.stdout
     again = ["write", "to be", "--checkpoint", "mine", "--no-respell"]
     done = cursive(*again, "--author", "Lena", "-o", "out.svg")

@@ -5,12 +5,13 @@ import subprocess
 
 import pytest
 from conftest import CURSIVE
-from training_cases import FAST, loss_by_step, short_run, wait_until
+from training_cases import FAST, FIFTH, as_the_fifth_kept_it, loss_by_step, losses, short_run, wait_until
 from wandb_cases import TRAIN, begin, cursive, curve, only_run, python
 from wandb_server import KEY
 
 from cursivetransformer.config import ConfigError, CursiveError, preset
-from cursivetransformer.flags import config_parser, parse_config
+from cursivetransformer.flags import config_of, config_parser, parse_config
+from cursivetransformer.model.checkpoint import load_checkpoint
 from cursivetransformer.training.runs import plot_metrics, read_metrics, start_or_resume, write_metrics
 from cursivetransformer.training.tracking import read_header
 from cursivetransformer.training.train import train
@@ -46,6 +47,24 @@ def test_runs_are_not_overwritten_and_resume_needs_one(tmp_path):
         begin_again("none", resume=True)
     with pytest.raises(ConfigError, match="started with seed=1337"):
         begin_again(seed=1, resume=True)
+
+
+def test_a_run_of_the_fifth_edition_goes_on(tmp_path):
+    whole = short_run(tmp_path / "whole", max_steps=6, **FIFTH)
+    parts = short_run(tmp_path / "parts", max_steps=4, **FIFTH)
+    as_the_fifth_kept_it(parts.folder)
+    config = load_checkpoint(parts.folder, "cpu").config
+    assert {name: getattr(config, name) for name in FIFTH} == FIFTH
+
+    def go_on(**flags):
+        return train(config_of({"resume": "true", "run_dir": str(parts.folder), "max_steps": "6", **flags}))
+
+    with pytest.raises(ConfigError, match="started with splice=0.0, and cannot go on with 0.3"):
+        go_on(splice="0.3")
+    with pytest.raises(ConfigError, match="started with tokenizer='polar'"):
+        go_on(tokenizer="chain")
+    done = go_on()
+    assert losses(done) == losses(whole) and done.metrics[-1]["test_loss"] == whole.metrics[-1]["test_loss"]
 
 
 def test_what_a_run_begins_with_depends_on_its_seed_alone(tmp_path):
@@ -144,11 +163,11 @@ def test_a_killed_run_goes_on_on_another_machine(wandb_server, wandb_client, tmp
 def test_curves_of_a_project(wandb_server, wandb_client, tmp_path):
     steps = list(range(10, 60, 10))
     values = {(name, size): [5 - s * size / 100 for s in steps] for name, size in (("a", 4), ("b", 8))}
-    for (name, size), losses in values.items():
+    for (name, size), curve_values in values.items():
         r = wandb_server.run("me", "p", name)
         r["config"] = json.dumps({"batch_size": {"value": size}})
         rows = {s: {"train_loss": 1.0} for s in range(5, 55, 5)}
-        rows |= {s: {"test_loss": loss} for s, loss in zip(steps, losses)}
+        rows |= {s: {"test_loss": loss} for s, loss in zip(steps, curve_values)}
         r["history"] = [{"_step": s, "step": s, **row} for s, row in rows.items()]
     wandb_server.run("me", "p", "without")
     code = """
@@ -159,7 +178,7 @@ print([t.get_text() for t in plot_curves(curves, ("batch_size",))[1].get_legend(
 fetch_curves("me/nothing")
 """
     done = python(code, wandb_client, tmp_path)
-    lines = [f"{name} {size} {steps} {losses}" for (name, size), losses in values.items()]
+    lines = [f"{name} {size} {steps} {curve_values}" for (name, size), curve_values in values.items()]
     legend = "['batch_size 8: 1.000', 'batch_size 4: 3.000']"
     assert done.stdout.splitlines() == [*lines, legend], done.stderr
     assert "RunError: There is no" in done.stderr

@@ -17,28 +17,28 @@ from cursivetransformer.model.lora import add_authors, add_hand, in_hand, lora_m
 from cursivetransformer.training.score import evaluate_words, millimetres_drawn, score_samples
 
 
-def test_evaluation_counts_every_real_token_once(default):
+def test_evaluation_counts_every_real_token_once(tiny):
     words = load_bank("embedded").words[:40]
-    one, four = (evaluate_words(default, words, num_words) for num_words in (1, 4))
+    one, four = (evaluate_words(tiny, words, num_words) for num_words in (1, 4))
     assert one.points == four.points and one.tokens == 2 * one.points + 40
     assert four.tokens == 2 * four.points + 10 + 2 * 30
-    again = evaluate_words(default, words, 1)
+    again = evaluate_words(tiny, words, 1)
     assert (one.nats, one.tokens) == (again.nats, again.tokens)
     assert one.per_token == pytest.approx(one.nats / one.tokens) and one.per_point > one.per_token
     # against the plain way: one sample at a time, no padding anywhere
-    _, d = create_datasets(preset("debug", dataset_name="embedded"))
+    _, d = create_datasets(preset("debug", dataset_name="embedded", tokenizer="polar"))
     bend = Augmentation(fraction=0.65)
     nats = 0.0
     with torch.no_grad():
         for w in words:
             (tokens,) = d.tokenizer.encode_words([bend(w)], True)
             x, c, y, _ = collate([Sample(tokens, w.text, 0)], d)
-            nats += torch.nn.functional.cross_entropy(default(x, c)[0][0], y[0], reduction="sum").item()
+            nats += torch.nn.functional.cross_entropy(tiny(x, c)[0][0], y[0], reduction="sum").item()
     assert one.nats == pytest.approx(nats, rel=1e-4)
 
 
 def test_scores_do_not_depend_on_padding(default):
-    _, d = create_datasets(preset("debug", dataset_name="embedded"))
+    _, d = create_datasets(dataclasses.replace(default.config, dataset_name="embedded"))
     samples = [d.sample(i, k) for i, k in zip(range(12), [1, 2, 3] * 4)]
     alone, together = (score_samples(default, samples, d, rows=rows).nats for rows in (1, 12))
     assert alone == pytest.approx(together, rel=1e-4)
@@ -46,8 +46,8 @@ def test_scores_do_not_depend_on_padding(default):
 
 def test_words_a_model_cannot_take_are_named(default):
     points = load_bank("embedded").words[0].points
-    with pytest.raises(CursiveError, match="'x{51}'"):
-        evaluate_words(default, [Word("x" * 51, points)])
+    with pytest.raises(CursiveError, match="'x{97}'"):
+        evaluate_words(default, [Word("x" * 97, points)])
 
 
 def test_words_of_an_unknown_author_are_scored_in_the_first_hand_whatever_hand_is_chosen(tiny):

@@ -65,7 +65,7 @@ def test_checkpoints_of_a_run_arrive(wandb_server, wandb_client, tmp_path):
     assert list(models[1]["entries"]) == ["model.safetensors"]
     assert set(states[1]["entries"]) == {"config.json", "metrics.jsonl", "state.pt"}
     metadata = json.loads(models[1]["metadata"])
-    assert metadata["tokenizer"]["name"] == "polar" and metadata["config"]["n_layer"] == 4
+    assert metadata["tokenizer"]["name"] == "chain" and metadata["config"]["n_layer"] == 4
     assert metadata["step"] > 0 and metadata["loss"] > 0
     assert wandb_server.content(states[0], "state.pt") == b"state.pt at 10"
     assert wandb_server.content(models[1], "model.safetensors") == MODEL.read_bytes()

@@ -154,8 +154,8 @@ def test_capture_sees_all_ways_of_writing(default):
         write("many souls", default, respell=None, n_at_a_time=2)
     (pair,) = att.traces()
     assert pair.text == "many souls"
-    assert len(pair.ink) == len(pair.decided) and pair.cross_attention.shape[2] == len(pair.tokens)
-    tokens = torch.tensor([[523]])
+    assert len(pair.ink) == len(pair.move_of_point) and pair.cross_attention.shape[2] == len(pair.tokens)
+    tokens = torch.tensor([[tokenizer_of(default.config).END]])
     context = torch.tensor([[5, 6, 7]])
     with capture(default) as att:
         out = generate(default, tokens, context, 12)
@@ -211,10 +211,12 @@ def test_somebodys_ink_is_traced_as_it_would_be_in_training(default, shared):
     words = load_bank(str(shared / "data" / "easybank.json.zip")).words[:4]
     traces = trace_ink(default, words)
     assert [t.text for t in traces] == [w.text for w in words]
-    assert all(layer >= 2 for layer, _ in pointers(traces))
+    assert all(layer >= 1 for layer, _ in pointers(traces))
     for t, w in zip(traces, words):
         assert np.ptp(t.ink[:, 1]) == pytest.approx(np.ptp(w.points[:, 1]), rel=0.15)
-    assert replay(default, traces)[1].mean() < 2
+    nats = replay(default, traces)[1] * [len(t.tokens) for t in traces]  # of all tokens of a word
+    # What held-out ink of this hand costs, and a third more; equal chances for all tokens would cost twice that.
+    assert nats.sum() / sum(len(t.text) for t in traces) < 60
 
 
 def test_single_points_are_traced(default):

@@ -18,9 +18,10 @@ from cursivetransformer.config import CursiveError, GenerationParams, WritingOpt
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.data.dataset import StrokeDataset, create_datasets
 from cursivetransformer.data.seeds import sample_rng
+from cursivetransformer.ink.chain import PEN_DOWN, PEN_UP
 from cursivetransformer.ink.curves import on_page
 from cursivetransformer.ink.points import strokes
-from cursivetransformer.ink.tokenizers import stroke_tokenizer, tokenizer_of
+from cursivetransformer.ink.tokenizers import tokenizer_of
 from cursivetransformer.ink.tokens import CharTokenizer
 from cursivetransformer.model.checkpoint import load_original
 from cursivetransformer.writing import sample
@@ -37,6 +38,7 @@ from cursivetransformer.writing.sample import (
 from cursivetransformer.writing.spelling import generate_words
 
 WORDS = "Sing, O goddess, the anger of Achilles son of Peleus, a I .".split()
+LINE = np.array([PEN_DOWN, 0, 0, PEN_UP])  # tokens of chain code
 
 
 @pytest.mark.parametrize("at_a_time", [1, 2, 5])
@@ -72,11 +74,12 @@ def test_a_pen_that_never_comes_down_is_not_waited_for(tries):
     assert [ink.tolist() for ink in inks] == [sample.DOT.tolist()] * 2
 
 
-def test_a_style_word_keeps_its_line_where_tokens_are_pieces_of_it(default):
+def test_a_style_word_keeps_its_line_where_tokens_are_pieces_of_it():
     words = load_bank("embedded").words
-    polar_words = StrokeDataset(words, default.config, 20, augment=False)
+    polar_model = small_model(block_size=1050)
+    polar_words = StrokeDataset(words, polar_model.config, 20, augment=False)
     chain = GroupBuilder(small_model(**chain_options()), WritingOptions(warmup_sample_ix=3), polar_words)
-    polar = GroupBuilder(default, WritingOptions(warmup_sample_ix=3), polar_words)
+    polar = GroupBuilder(polar_model, WritingOptions(warmup_sample_ix=3), polar_words)
     assert chain.style.text == polar.style.text and len(chain.style.points) > 1.5 * len(polar.style.points)
     (word,) = [w for w in words if w.text == chain.style.text]
     assert len(chain.style.points) == len(word.points)
@@ -87,8 +90,7 @@ def test_a_word_that_finds_no_end_is_written_again_and_named(monkeypatch, defaul
 
     def never_ends(model, groups, options):
         tries.append((options.do_sample, [g.key for g in groups]))
-        tokens = np.array([411, 5, 411, 160])
-        return [[WrittenWord(tokens, w != "endless", -1.0) for w in g.words] for g in groups]
+        return [[WrittenWord(LINE, w != "endless", -1.0) for w in g.words] for g in groups]
 
     monkeypatch.setattr(sample, "sample_tokens", never_ends)
     with pytest.warns(UserWarning, match="'endless' .word 1."):
@@ -103,7 +105,7 @@ def test_words_behind_one_that_is_cut_off_are_written_by_themselves(monkeypatch,
 
     def stops_at_the_second(model, groups, options):
         tries.append([g.words for g in groups])
-        word = WrittenWord(np.array([411, 5, 411, 160, 411, 160]), True, -1.0)
+        word = WrittenWord(LINE, True, -1.0)
         return [[word] if len(g.words) == 1 else [word, word._replace(ended=False)] for g in groups]
 
     monkeypatch.setattr(sample, "sample_tokens", stops_at_the_second)
@@ -156,23 +158,49 @@ def plain_choice(logits, uniform, options):
     return int(np.searchsorted(np.cumsum(p), uniform * p.sum(), side="right"))
 
 
+def polar_rules(t, word) -> tuple:  # (ids of ink, whether the word may end)
+    "What may come behind a word: a direction, then a length; three points or more, the last with the pen up."
+    if len(word) % 2:
+        return list(range(302)), False
+    return list(range(302, 522)), len(word) >= 6 and word[-1] >= 151
+
+
+def pen_after(t, word) -> str | None:
+    "Where the pen is after some chain tokens, followed step by step; None where they cannot be."
+    pen = "at the beginning"
+    for token in word:
+        for step in t.parts[token]:
+            if step >= PEN_DOWN:
+                if (step == PEN_DOWN) == (pen == "down"):
+                    return None
+                if step == PEN_UP and pen != "down":
+                    return None
+                pen = "down" if step == PEN_DOWN else "up"
+    return pen
+
+
+def chain_rules(t, word) -> tuple:  # as `polar_rules`
+    "The pen is put down when it is up, and lifted when it is down; a word ends with the pen up again."
+    ink = [token for token in range(t.n_bins) if pen_after(t, [*word, token])]
+    return ink, pen_after(t, word) == "up"
+
+
 def plain_rules(t, tokens, word, is_last):
-    "Which tokens may come behind these, the rules of polar tokens spelled out."
+    "Which tokens may come behind these, the rules spelled out."
     allowed = np.zeros(t.vocab_size, bool)
     if tokens[-1] == t.WORD and tokens[-2] != t.WORD:
         allowed[t.WORD] = True
-    elif len(word) % 2:
-        allowed[:302] = True
-    else:
-        allowed[302:522] = True
-        if len(word) >= 6 and word[-1] >= 151:
-            allowed[[t.END, t.WORD] if is_last else [t.WORD]] = True
+        return allowed
+    ink, may_end = (chain_rules if t.name == "chain" else polar_rules)(t, word)
+    allowed[ink] = True
+    if may_end:
+        allowed[[t.END, t.WORD] if is_last else [t.WORD]] = True
     return allowed
 
 
 def plain_decode(model, words, options):
     "The same tokens without cache or batch: a full forward pass a token."
-    t = stroke_tokenizer(model.config.tokenizer)
+    t = tokenizer_of(model.config)
     uniform = sample_rng(options.seed, 0, 0, 1).random(4000)
     context = torch.from_numpy(CharTokenizer().encode(" ".join(words)))[None]
     tokens = [t.END]
@@ -218,14 +246,35 @@ def test_cached_batched_writing_equals_the_plain_way(default, words, how):
 # Its parts
 
 
-@pytest.mark.parametrize("tokenizer", ["polar", "cartesian"])
+@pytest.mark.parametrize("options", [{}, chain_options()], ids=["polar", "chain"])
+def test_the_grammar_allows_what_the_rules_allow_and_nothing_else(options):
+    t = tokenizer_of(small_model(**options).config)
+    grammar = Grammar(t, 2)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        state = grammar.start(2)
+        tokens, word, words = [t.END], [], 0
+        while state != grammar.done:
+            allowed = plain_rules(t, tokens, word, is_last=words == 1)
+            np.testing.assert_array_equal((grammar.mask[state] == 0).numpy(), allowed)
+            ends = allowed[t.WORD] and rng.random() < 0.2
+            tokens.append(t.WORD if ends else int(rng.choice(np.flatnonzero(allowed))))
+            state = grammar.next_state[state, tokens[-1]]
+            if tokens[-1] < t.n_bins:
+                word.append(tokens[-1])
+            elif tokens[-2:] == [t.WORD, t.WORD]:
+                word, words = [], words + 1
+
+
+@pytest.mark.parametrize("tokenizer", ["chain", "polar", "cartesian"])
 def test_the_grammar_allows_what_words_are_made_of(tokenizer):
     config = preset("debug", dataset_name="embedded", num_words=2, tokenizer=tokenizer)
     train, _ = create_datasets(config)
     grammar = Grammar(train.tokenizer, 3)
     for i in range(20):
-        state = grammar.start(2)
-        for token in [*train.sample(i)[0].tolist(), train.END_TOKEN]:
+        tokens, text, _ = train.sample(i)
+        state = grammar.start(len(text.split()))  # two words, or one so long that there is no room for another
+        for token in [*tokens.tolist(), train.END_TOKEN]:
             assert grammar.mask[state, token] == 0 and state != grammar.done
             state = grammar.next_state[state, token]
         assert state == grammar.done
@@ -263,7 +312,7 @@ def test_folding_may_change_the_number_of_words(default):
 
 
 def test_generate_grows_to_the_length_asked_for(default):
-    idx = torch.tensor([[523], [523]])
+    idx = torch.tensor([[tokenizer_of(default.config).END]] * 2)
     context = torch.tensor([[7, 7], [2, 0]])
     out = generate(default, idx, context, 30)
     assert out.shape == (2, 30) and torch.equal(out[:, :1], idx)
