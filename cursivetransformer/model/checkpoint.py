@@ -242,7 +242,7 @@ def load_original(
 
 # %% ../../nbs/model/06_checkpoint.ipynb #3fc8fc76
 DEFAULT = PACKAGE / "default.safetensors"
-DEFAULT_SHA256 = "fbd51145274b2336e852150d6f1aa923ac52d3097a0264b9d18211691d89bcdc"
+DEFAULT_SHA256 = "6f2121e29cc6454b8ebe8fd79fc380ca4db709b85c1f3ad3bc2d22fd18c2ac5b"
 
 
 def pick_device(name: str = "auto") -> str:  # what torch calls it

@@ -118,6 +118,7 @@ def record(network: nn.Module, batch: tuple) -> nn.Module:
     return torch.cuda.make_graphed_callables(network, batch, allow_unused_input=True)
 
 
+# %% ../../nbs/model/07_graphs.ipynb #9e73ae09
 class RecordedModel:
     """A model in training, whose steps are recorded, one for each shape of batch, and replayed. It is called
     as the model is, and answers the same loss."""

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cursivetransformer.config import CursiveError, preset
+from cursivetransformer.config import ORIGINAL_DATA, CursiveError, preset
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.data.batches import POOL, Batches, PackedWords, Spans, make_samples
 from cursivetransformer.data.dataset import StrokeDataset, collate, create_datasets
@@ -175,8 +175,8 @@ def test_processes_share_a_batch():
     whole = Batches(train)
     parts = [Batches(train, rank=r, world=3) for r in range(3)]
     for step in range(5):
-        shares = [row for part in parts for row in rows_of(part(step).x)]
-        assert sorted(rows_of(whole(step).x)) == sorted(shares)
+        shares = [row for part in parts for row in rows_of(part(step).x, train.PAD_TOKEN)]
+        assert sorted(rows_of(whole(step).x, train.PAD_TOKEN)) == sorted(shares)
         own = [part.targets(step) for part in parts]
         assert sum(o for o, _ in own) == own[0][1] == whole.targets(step)[0]
     with pytest.raises(CursiveError, match="batch_size=1"):

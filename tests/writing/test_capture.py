@@ -215,7 +215,7 @@ def test_somebodys_ink_is_traced_as_it_would_be_in_training(default, shared):
     for t, w in zip(traces, words):
         assert np.ptp(t.ink[:, 1]) == pytest.approx(np.ptp(w.points[:, 1]), rel=0.15)
     nats = replay(default, traces)[1] * [len(t.tokens) for t in traces]  # of all tokens of a word
-    # What held-out ink of this hand costs, and a third more; equal chances for all tokens would cost twice that.
+    # What held-out ink of this hand costs, and a third more; if all tokens were alike it would be twice that.
     assert nats.sum() / sum(len(t.text) for t in traces) < 60
 
 

@@ -253,7 +253,9 @@ def test_the_grammar_allows_what_the_rules_allow_and_nothing_else(options):
     rng = np.random.default_rng(0)
     for _ in range(5):
         state = grammar.start(2)
-        tokens, word, words = [t.END], [], 0
+        tokens = [t.END]
+        word = []  # the tokens of the one that is being written
+        words = 0  # that are done
         while state != grammar.done:
             allowed = plain_rules(t, tokens, word, is_last=words == 1)
             np.testing.assert_array_equal((grammar.mask[state] == 0).numpy(), allowed)
@@ -263,7 +265,8 @@ def test_the_grammar_allows_what_the_rules_allow_and_nothing_else(options):
             if tokens[-1] < t.n_bins:
                 word.append(tokens[-1])
             elif tokens[-2:] == [t.WORD, t.WORD]:
-                word, words = [], words + 1
+                word = []
+                words += 1
 
 
 @pytest.mark.parametrize("tokenizer", ["chain", "polar", "cartesian"])
@@ -273,7 +276,7 @@ def test_the_grammar_allows_what_words_are_made_of(tokenizer):
     grammar = Grammar(train.tokenizer, 3)
     for i in range(20):
         tokens, text, _ = train.sample(i)
-        state = grammar.start(len(text.split()))  # two words, or one so long that there is no room for another
+        state = grammar.start(len(text.split()))  # two words, or one that leaves no room for another
         for token in [*tokens.tolist(), train.END_TOKEN]:
             assert grammar.mask[state, token] == 0 and state != grammar.done
             state = grammar.next_state[state, token]
