@@ -35,6 +35,7 @@ def bench_parser(prog: str, description: str = "") -> argparse.ArgumentParser:
     return parser
 
 
+# %% ../../nbs/apps/11_command_bench.ipynb #e4eb7c67
 def benches() -> dict:  # name: a function of a config that gives rows, one for each name of `MEASURED`
     "The benchmarks. They need PyTorch, which takes a moment to import."
     from cursivetransformer.study.bench import BENCHES

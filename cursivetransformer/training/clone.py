@@ -88,6 +88,7 @@ def recorded_again(
     return [dataclasses.replace(w, points=snap_to_pixels(w.points), author=name) for w in words]
 
 
+# %% ../../nbs/training/06_clone.ipynb #2d66e758
 def words_of_hand(
     bank: list,  # of `Word`
     author: str | None,  # which of the bank's hands; or, where it holds one, what to call it

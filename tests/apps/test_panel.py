@@ -196,7 +196,7 @@ def test_knobs_are_what_the_table_of_options_says(app):
         ("top_k", "", None),
         ("line_height", 0.8, 0.8),
         ("do_sample", False, False),
-        ("num_steps", 300, 300),
+        ("num_steps", "300", 300),
         ("color", "#f00", "#f00"),
     ],
 )
@@ -328,7 +328,7 @@ def test_another_model_from_the_panel(app, tiny, tmp_path):
 def test_a_model_of_several_hands_asks_whose(default):
     torch.manual_seed(0)
     sizes = dict(vocab_size=525, block_size=1050, context_vocab_size=72, context_block_size=50)
-    model = Transformer(preset("debug", **sizes, authors=("Ada", "Ben"))).eval()
+    model = Transformer(preset("debug", tokenizer="polar", **sizes, authors=("Ada", "Ben"))).eval()
     torch.nn.init.normal_(model.transformer["wae"].weight)
     app = WritingApp("a soul", WritingDesk(model), clickable=False)
     author = app.controls["author"]
