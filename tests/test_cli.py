@@ -57,7 +57,7 @@ def paths(folder):
         (["write", "a", "--num-steps", "20"], "--num-steps"),  # for Python only
         (["write", "a", "--checkpoint", "c" * 5000], "no checkpoint"),
         (["write", "--respell", "x", "--from", "t.json"], "t.json"),
-        (["write", "x" * 60], "50 characters"),
+        (["write", "x" * 100], "96 characters"),
         (["write", "a", "b"], "'b' is one argument too many"),
         (["write", "a", "--tempreature", "1"], "tempreature"),
         (["write", "a", "--temp", "1"], "--temp"),

@@ -8,6 +8,7 @@ from dataclasses import fields
 import pytest
 
 from cursivetransformer.config import (
+    ORIGINAL_DATA,
     Config,
     ConfigError,
     CursiveError,
@@ -188,7 +189,7 @@ def test_the_help_shows_defaults():
     assert shown_default(by_name["alphabet"], "abc") == ""  # too long
     assert shown_default(Pen.__dataclass_fields__["widths"], (0.1, 0.5)) == " [0.1 0.5]"
     _, flags = flags_of(Config, ("seed", "max_steps"), defaults={"seed": 7})
-    assert flags["seed"].help.endswith("[7]") and flags["max_steps"].help.endswith("[10000]")
+    assert flags["seed"].help.endswith("[7]") and flags["max_steps"].help.endswith("[4000]")
 
 
 def test_a_row_that_is_added_is_a_flag():
@@ -278,7 +279,7 @@ def test_notebook_call_never_reads_the_command_line(monkeypatch):
     from cursivetransformer.apps.original import get_all_args
 
     monkeypatch.setattr(sys, "argv", ["x", "--n_layer", "9", "--nonsense"])
-    assert get_all_args(use_argparse=False) == Config()
+    assert get_all_args(use_argparse=False) == Config(**ORIGINAL_DATA)
 
 
 def test_command_line_is_read(monkeypatch):

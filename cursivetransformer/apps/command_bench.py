@@ -36,6 +36,10 @@ def bench_parser(prog: str, description: str = "") -> argparse.ArgumentParser:
 
 
 # %% ../../nbs/apps/11_command_bench.ipynb #e4eb7c67
+#| export
+
+
+# %% ../../nbs/apps/11_command_bench.ipynb #3d81cff3
 def benches() -> dict:  # name: a function of a config that gives rows, one for each name of `MEASURED`
     "The benchmarks. They need PyTorch, which takes a moment to import."
     from cursivetransformer.study.bench import BENCHES

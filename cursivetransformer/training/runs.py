@@ -48,6 +48,7 @@ from pathlib import Path
 import torch
 
 from cursivetransformer.config import (
+    ORIGINAL_DATA,
     Config,
     ConfigError,
     CursiveError,
@@ -394,7 +395,9 @@ def download_wandb_run(config: Config) -> Config:
     if not download_state(config, load_state(path)["step"] if path.exists() else None):
         return config
     defaults = to_dict(preset(config.preset))
-    set_here = {k: v for k, v in to_dict(config).items() if v != defaults[k]}
+    # Neither a preset's values nor those of `get_all_args` were set by anybody.
+    unset = {k: (v, ORIGINAL_DATA.get(k, v)) for k, v in defaults.items()}
+    set_here = {k: v for k, v in to_dict(config).items() if v not in unset[k]}
     downloaded = load_config(Path(config.run_dir) / "config.json")
     return dataclasses.replace(downloaded, **set_here, resume=True, wandb_api_key=config.wandb_api_key)
 

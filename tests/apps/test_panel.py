@@ -196,6 +196,7 @@ def test_knobs_are_what_the_table_of_options_says(app):
         ("top_k", "", None),
         ("line_height", 0.8, 0.8),
         ("do_sample", False, False),
+        ("n_words", 3, 3),
         ("num_steps", "300", 300),
         ("color", "#f00", "#f00"),
     ],
