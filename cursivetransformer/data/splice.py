@@ -7,18 +7,18 @@ __all__ = [
     "LETTER_GAP",
     "NEAR_EDGE",
     "LARGEST_RISE",
-    "DOT_SIZE",
+    "SIZES",
     "DOTS_APART",
     "SPLICES",
     "MOST_PARTS",
     "MOST_LETTERS",
     "SHORT",
-    "WITH_STOPS",
+    "WITH_MARKS",
     "can_join",
     "splice",
-    "Dot",
-    "final_dots",
-    "with_dots",
+    "Mark",
+    "final_marks",
+    "with_marks",
     "free_letters",
     "Author",
     "spliced_words",
@@ -59,37 +59,38 @@ def splice(words: list[Word], join: bool = True) -> Word:
 
 
 # %% ../../nbs/data/03_splice.ipynb #5ace0001
-DOT_SIZE = 0.05  # canvas heights: the largest width and height of a dot
+# Canvas heights: the largest width and height that a mark has.
+SIZES = {".": (0.05, 0.05), ",": (0.15, 0.2)}
 DOTS_APART = (0.04, 0.08)  # canvas heights between the dots of an ellipsis, from to
 
 
-class Dot(typing.NamedTuple):
-    "A full stop of a word."
+class Mark(typing.NamedTuple):
+    "A full stop or comma of a word."
 
     ink: np.ndarray  # (N, 3) from its left edge
     gap: float  # canvas heights from the ink before it
 
 
-def final_dots(words: list[Word]) -> list[Dot]:
-    "The full stops that end words, where they are the last that was drawn and stand behind all other ink."
-    dots = []
+def final_marks(words: list[Word], mark: str) -> list[Mark]:
+    "The marks that end words, where they are the last that was drawn and stand behind all other ink."
+    marks = []
     for word in words:
         *before, last = strokes(word.points)
-        if word.text[-1] != "." or not before or max(np.ptp(last, axis=0)) > DOT_SIZE:
+        if word.text[-1] != mark or not before or (np.ptp(last, axis=0) > SIZES[mark]).any():
             continue
         gap = last[:, 0].min() - max(stroke[:, 0].max() for stroke in before)
         if gap > 0:
             ink = word.points[-len(last) - 1 :]
-            dots.append(Dot(ink - [last[:, 0].min(), 0, 0], gap))
-    return dots
+            marks.append(Mark(ink - [last[:, 0].min(), 0, 0], gap))
+    return marks
 
 
-def with_dots(word: Word, dots: list[Dot], gaps: list[float]) -> Word:
-    "A word with full stops behind it, each so far from the ink before it."
+def with_marks(word: Word, mark: str, marks: list[Mark], gaps: list[float]) -> Word:
+    "A word with some copies of a mark behind it, each so far from the ink before it."
     ink = word.points
-    for dot, gap in zip(dots, gaps):
-        ink = np.vstack([ink, dot.ink + [ink[:, 0].max() + gap, 0, 0]])
-    return Word(word.text + "." * len(dots), ink, word.author)
+    for one, gap in zip(marks, gaps):
+        ink = np.vstack([ink, one.ink + [ink[:, 0].max() + gap, 0, 0]])
+    return Word(word.text + mark * len(marks), ink, word.author)
 
 
 # %% ../../nbs/data/03_splice.ipynb #92d4cce6
@@ -115,7 +116,7 @@ SPLICES = 3  # second integer of the key of their random numbers
 MOST_PARTS = 4
 MOST_LETTERS = 45  # of a spliced word
 SHORT = 3  # letters of a word that is abbreviated
-WITH_STOPS = 1 / 3  # of the made words
+WITH_MARKS = 0.4  # of the made words
 
 
 class Author:
@@ -128,19 +129,23 @@ class Author:
         # As many again of small letters, which hardly ever stand free: short words instead.
         short = [word for word in self.parts if len(word.text) <= SHORT]
         self.initials = capitals + short * (len(capitals) // max(1, len(short)))
-        self.dots = final_dots(words)
+        self.marks = {mark: final_marks(words, mark) for mark in SIZES}
 
-    def dotted(self, rng: np.random.Generator, word: Word, count: int = 1) -> Word:
-        dots = [self.dots[i] for i in rng.integers(len(self.dots), size=count)]
-        return with_dots(word, dots, [dots[0].gap, *rng.uniform(*DOTS_APART, size=count - 1)])
+    def marked(self, rng: np.random.Generator, word: Word, mark: str = ".", count: int = 1) -> Word:
+        known = self.marks[mark]
+        marks = [known[i] for i in rng.integers(len(known), size=count)]
+        return with_marks(word, mark, marks, [marks[0].gap, *rng.uniform(*DOTS_APART, size=count - 1)])
 
-    def word_with_stops(self, rng: np.random.Generator) -> Word:
-        "A word with a full stop or an ellipsis, or an abbreviation."
-        kind = rng.integers(3)
-        if kind < 2 or not self.initials:
-            return self.dotted(rng, self.parts[rng.integers(len(self.parts))], count=3 if kind else 1)
-        short = [self.initials[i] for i in rng.integers(len(self.initials), size=rng.integers(2, 4))]
-        return splice([self.dotted(rng, word) for word in short], join=False)
+    def word_with_marks(self, rng: np.random.Generator) -> Word:
+        "A word with a full stop, an ellipsis or a comma, or an abbreviation."
+        kind = rng.integers(4)
+        if kind == 0 and self.initials:
+            short = [self.initials[i] for i in rng.integers(len(self.initials), size=rng.integers(2, 4))]
+            return splice([self.marked(rng, word) for word in short], join=False)
+        word = self.parts[rng.integers(len(self.parts))]
+        if kind == 1 and self.marks[","]:
+            return self.marked(rng, word, ",")
+        return self.marked(rng, word, count=3 if kind == 2 else 1)
 
     def long_word(self, rng: np.random.Generator) -> Word | None:  # None where chance made an unlikely one
         chosen = [self.parts[i] for i in rng.integers(len(self.parts), size=rng.integers(2, MOST_PARTS + 1))]
@@ -161,9 +166,9 @@ def spliced_words(
     made = []
     for _ in range(count if human else 0):
         author = authors[human[rng.integers(len(human))].author]
-        stops = rng.random() < WITH_STOPS
-        if stops and author.dots and author.parts:
-            made.append(author.word_with_stops(rng))
-        elif not stops and author.parts:
+        marks = rng.random() < WITH_MARKS
+        if marks and author.marks["."] and author.parts:
+            made.append(author.word_with_marks(rng))
+        elif not marks and author.parts:
             made.append(author.long_word(rng))
     return [word for word in made if word is not None]

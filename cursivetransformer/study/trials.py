@@ -47,8 +47,8 @@ at ninety. Nobody hurried. Margaret unlocked the bakery, swept the step, and cha
 rye, oat, walnut, six kinds of bun. By eleven the square was full of voices, bicycles, dogs and excuses.
 "Did you hear?" asked Victor Quill, waving an envelope. The museum had finally bought the whale. It
 would arrive in July, on a lorry from Exeter, with forty ribs, one jaw and a crooked smile. Everyone
-except Henry was delighted. He wondered who would dust it, and went home to his maps, his kettle and the
-zinc box of photographs that he kept beneath the window.
+except Henry was delighted. He wondered who would dust that whale, and went home to his maps, his kettle
+and the zinc box of photographs that he kept beneath the window.
 """
 CHOOSING = [word for word in TEXT.split() if set(word).isdisjoint(":;")]
 TEMPERATURES = (0.3, 0.5)

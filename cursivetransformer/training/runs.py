@@ -380,6 +380,7 @@ def download_files(
         write_atomic(Path(run_dir) / name, content)
 
 
+# %% ../../nbs/training/02_runs.ipynb #6715c903
 def download_wandb_run(config: Config) -> Config:
     """Where `load_from_run_id` names a W&B run that has a state: download that into `run_dir`, and return the
     run's config, with what was set here, to resume it. Else download nothing, and return the same config.

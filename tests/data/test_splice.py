@@ -12,11 +12,11 @@ from cursivetransformer.data.splice import (
     LETTER_GAP,
     MOST_LETTERS,
     can_join,
-    final_dots,
+    final_marks,
     free_letters,
     splice,
     spliced_words,
-    with_dots,
+    with_marks,
 )
 from cursivetransformer.ink.points import Word, strokes
 
@@ -63,9 +63,10 @@ def test_full_stops_keep_the_room_before_them():
     ink = line((0.0, -0.1), (0.1, 0.0))
     stopped = Word("l.", beside(ink, DOT), "me")
     early = Word("l.", np.vstack([DOT, ink]), "me")  # the dot was not drawn last
-    (dot,) = final_dots([stopped, early, Word("l", ink, "me"), Word("l.", beside(ink, 9 * DOT), "me")])
+    large = Word("l.", beside(ink, 9 * DOT), "me")
+    (dot,) = final_marks([stopped, early, Word("l", ink, "me"), large], ".")
     assert dot.gap == pytest.approx(0.05)
-    again = with_dots(Word("l", ink, "me"), [dot, dot, dot], [0.05, 0.06, 0.07])
+    again = with_marks(Word("l", ink, "me"), ".", [dot, dot, dot], [0.05, 0.06, 0.07])
     assert again.text == "l..."
     np.testing.assert_allclose(again.points[: len(stopped.points)], stopped.points)
     assert np.ptp(again.points[:, 0]) == pytest.approx(0.1 + 3 * 0.01 + 0.05 + 0.06 + 0.07)
@@ -93,8 +94,10 @@ def test_made_words_depend_on_the_seed_and_are_of_three_kinds():
     again = spliced_words(words, 300, seed=1)
     assert [w.text for w in made] == [w.text for w in again] != [w.text for w in spliced_words(words, 300, 2)]
     stops = [w.text for w in made if "." in w.text]
-    long = [w.text for w in made if "." not in w.text]
+    commas = [w.text for w in made if "," in w.text]
+    long = [w.text for w in made if w.text.isalpha()]
     assert 60 < len(stops) < 140 and len(long) > 100
+    assert (len(commas) > 10) == any(w.text.endswith(",") for w in words)
     assert all(text[1:].islower() and text.isalpha() and len(text) <= MOST_LETTERS for text in long)
     assert all(text.endswith(".") for text in stops)
     assert any(text.endswith("...") for text in stops)
