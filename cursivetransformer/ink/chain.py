@@ -21,6 +21,9 @@ __all__ = [
     "KEEP_EVERY",
     "MISSED",
     "SPACE_WIDTH",
+    "UNMERGED",
+    "MAX_BEFORE",
+    "MAX_TIMES",
     "line_steps",
     "outermost",
     "every_other",
@@ -403,6 +406,12 @@ def side_by_side(words: list) -> np.ndarray:  # of (N, 3) points; (M, 3)
 
 
 # %% ../../nbs/ink/06_chain.ipynb #43221a96
+UNMERGED = 64.0  # tokens that a character takes without pairs, in the authors' banks at the default grid
+# How many tokens a word may take: so many, and so many times the usual number for each character.
+MAX_BEFORE = 60
+MAX_TIMES = 2.8
+
+
 class ChainTokenizer(StrokeTokenizer):
     "Steps on a grid, pen down, pen up, and pairs of earlier ids. Any stream of integers decodes."
 
@@ -414,9 +423,11 @@ class ChainTokenizer(StrokeTokenizer):
         self,
         grid: float,  # side of a cell, canvas heights
         merges: tuple,  # of (first, second) ids; the n-th makes id FIRST_MERGE + n
+        tokens_per_character: float = UNMERGED,  # about, in the words that pairs were learned from
     ):
         super().__init__(n_bins=FIRST_MERGE + len(merges))
         self.grid = grid
+        self.tokens_per_character = tokens_per_character
         self.merges = tuple((int(a), int(b)) for a, b in merges)
         self.parts = [(i,) for i in range(FIRST_MERGE)]  # the steps of every id
         for first, second in self.merges:
@@ -462,8 +473,8 @@ class ChainTokenizer(StrokeTokenizer):
         return chain_word_machine(self.parts, self.vocab_size)
 
     def max_tokens(self, characters: int) -> int:
-        "Human words take up to 35 tokens a character; one takes 73."
-        return 60 + 50 * characters
+        "Human words take up to twice the usual number for each character; one takes four times that."
+        return MAX_BEFORE + round(MAX_TIMES * self.tokens_per_character * characters)
 
     def decode_words(self, pieces: list, previous=None) -> list:  # of (N, 3) points, one per word
         "The ink of some words, each from its own left edge; those without any are missing."

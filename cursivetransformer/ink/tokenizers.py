@@ -17,7 +17,7 @@ TOKENIZERS = {kind.name: kind for kind in (ChainTokenizer, PolarTokenizer, Carte
 def tokenizer_of(config: Config) -> StrokeTokenizer:
     "The tokenizer of a config."
     if config.tokenizer == "chain":
-        return ChainTokenizer(config.grid, pairs_of(config.merge_ids))
+        return ChainTokenizer(config.grid, pairs_of(config.merge_ids), config.tokens_per_character)
     return TOKENIZERS[config.tokenizer]()
 
 

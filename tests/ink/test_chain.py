@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from ink_cases import cusps_of, furthest, turning_angles
 
+from cursivetransformer.config import preset
 from cursivetransformer.data.banks import load_bank
+from cursivetransformer.data.dataset import create_datasets
 from cursivetransformer.ink.chain import (
     BETWEEN_WORDS,
     FIRST_MERGE,
@@ -33,6 +35,7 @@ from cursivetransformer.ink.chain import (
 )
 from cursivetransformer.ink.curves import flatten
 from cursivetransformer.ink.points import strokes, with_pen_up
+from cursivetransformer.ink.tokenizers import tokenizer_of
 from cursivetransformer.ink.tokens import FORBIDDEN
 
 GRID = 0.01
@@ -408,3 +411,13 @@ def test_sharp_turns_of_human_lines_stay_where_they_are():
             moved += [furthest(cusp[None], flatten(line)) / GRID for cusp in cusps_of(there)]
     assert len(moved) > 200
     assert np.mean(moved) < 0.3 and np.quantile(moved, 0.95) < 0.6
+
+
+def test_how_long_a_word_may_become_depends_on_the_pairs():
+    few = ChainTokenizer(GRID, TOKENIZER.merges[:10], tokens_per_character=40.0)
+    many = ChainTokenizer(GRID, TOKENIZER.merges, tokens_per_character=20.0)
+    assert few.max_tokens(10) > 1.5 * many.max_tokens(10)
+    config = preset("debug", dataset_name="embedded", merges=0)
+    training, _ = create_datasets(config)
+    longest = max(len(t) / len(w.text) for w in training.words for t in TOKENIZER.encode_words([w.points]))
+    assert tokenizer_of(config).max_tokens(1) > 60 + 2 * config.tokens_per_character > longest
