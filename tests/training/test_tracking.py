@@ -309,6 +309,7 @@ def test_an_agent_runs_a_sweep(wandb_server, wandb_client, tmp_path):
     r = only_run(wandb_server)
     assert (entity, project) == ("me", "swept") and r["state"] == "finished"
     assert json.loads(r["config"])["n_layer"]["value"] == 1
-    assert set(curve(r, "test_loss_per_point")) == {2} == set(curve(r, "character_error"))
+    assert set(curve(r, "test_loss")) == {2} == set(curve(r, "character_error"))
     assert set(curve(r, "test_loss_per_word")) == {2}
+    assert not curve(r, "test_loss_per_point")  # chain tokens are of lines
     assert (tmp_path / "runs/sweeps" / id / "last.safetensors").exists()
