@@ -5,6 +5,7 @@
 # %% auto #0
 __all__ = [
     "LETTER_GAP",
+    "JOIN",
     "NEAR_EDGE",
     "LARGEST_RISE",
     "SIZES",
@@ -15,6 +16,7 @@ __all__ = [
     "SHORT",
     "WITH_MARKS",
     "can_join",
+    "begin_at",
     "splice",
     "Mark",
     "final_marks",
@@ -34,6 +36,7 @@ from ..ink.points import Word, strokes
 
 # %% ../../nbs/data/03_splice.ipynb #14019459
 LETTER_GAP = 0.02  # canvas heights between the ink of two words, about what a hand leaves between letters
+JOIN = 0.01  # canvas heights from the end of a line to where it goes on
 NEAR_EDGE = 0.03  # canvas heights: so near to its word's edge is a stroke's end that can be joined
 LARGEST_RISE = 0.08  # canvas heights: so far apart in height are two ends that are joined, at most
 
@@ -46,16 +49,28 @@ def can_join(left: np.ndarray, right: np.ndarray) -> bool:
     return bool(at_edges and abs(end[1] - begin[1]) < LARGEST_RISE)
 
 
+def begin_at(ink: np.ndarray, height: float) -> np.ndarray:  # (M, 3)
+    """Ink, (N, 3), without the upstroke that its first stroke begins with, up to a height; the same ink where
+    it does not begin with one that goes so far."""
+    stroke = ink[: np.flatnonzero(ink[:, 2] == 0)[0]]
+    reached = np.flatnonzero(stroke[:, 1] <= height)
+    rises = len(reached) and (np.diff(stroke[: reached[0] + 1, 1]) <= 0).all()
+    return ink[reached[0] :] if rises else ink
+
+
 def splice(words: list[Word], join: bool = True) -> Word:
     "Some words of one author as a single one, without spaces; their lines are joined where they can be."
     ink = words[0].points
     for word in words[1:]:
-        joined = join and can_join(ink, word.points)
-        shift = ink[:, 0].max() + LETTER_GAP - word.points[:, 0].min()
-        # A stroke's last point stands twice, the second time with the pen up: without that one it goes on.
-        before = ink[:-1] if joined else ink
-        ink = np.vstack([before, word.points + [shift, 0, 0]])
-    return Word("".join(word.text for word in words), ink, words[0].author)
+        if join and can_join(ink, word.points):
+            # The line goes on to the right from where it ended. An upstroke from below would make a notch.
+            *_, (x, y, _) = ink
+            more = begin_at(word.points, y)
+            ink = np.vstack([ink[:-1], more + [x + JOIN - more[0, 0], 0, 0]])
+        else:
+            shift = ink[:, 0].max() + LETTER_GAP - word.points[:, 0].min()
+            ink = np.vstack([ink, word.points + [shift, 0, 0]])
+    return Word("".join(word.text for word in words), ink, word.author)
 
 
 # %% ../../nbs/data/03_splice.ipynb #5ace0001

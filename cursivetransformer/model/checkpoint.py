@@ -242,7 +242,7 @@ def load_original(
 
 # %% ../../nbs/model/06_checkpoint.ipynb #3fc8fc76
 DEFAULT = PACKAGE / "default.safetensors"
-DEFAULT_SHA256 = "6f2121e29cc6454b8ebe8fd79fc380ca4db709b85c1f3ad3bc2d22fd18c2ac5b"
+DEFAULT_SHA256 = "d7e0d2ce9f0a8afb34b5782e0353357b1bd25dc3abe0b694a12d79f8695e4555"
 
 
 def pick_device(name: str = "auto") -> str:  # what torch calls it

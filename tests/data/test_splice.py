@@ -44,6 +44,10 @@ def test_the_pen_stays_down_where_two_words_nearly_touch():
     dotted = Word("i", np.vstack([a.points, line((0.02, -0.2), (0.02, -0.2))]), "me")
     assert can_join(a.points, low.points) and not can_join(a.points, high.points)
     assert len(strokes(splice([a, low]).points)) == 1
+    # An upstroke from below the line's end would make a notch: the next word goes on from that height.
+    below = Word("u", line((0.0, 0.02), (0.05, -0.01), (0.06, 0.03)), "me")
+    joined = splice([a, below]).points
+    np.testing.assert_allclose(joined[2:, :2], [[0.11, -0.01], [0.12, 0.03], [0.12, 0.03]])
     assert len(strokes(splice([a, high]).points)) == 2
     assert len(strokes(splice([dotted, low]).points)) == 3  # a dot was the last that was drawn
 
