@@ -38,7 +38,7 @@ from ..config import Config, CursiveError
 from .banks import load_bank, split_words, usable
 from .seeds import Stream, stream
 from .splice import spliced_words
-from ..ink.chain import chain_code, learn_merges
+from ..ink.chain import BETWEEN_WORDS, chain_code, in_a_row, learn_merges
 from ..ink.points import Augmentation, array_module
 from ..ink.tokenizers import tokenizer_of
 from ..ink.tokens import CharTokenizer, StrokeTokenizer
@@ -308,9 +308,9 @@ def create_datasets(args: Config) -> tuple:  # (train, test), each a `StrokeData
         bend = thinning(args)
         codes = [chain_code(bend(word), args.grid) for word in learned]
         args.merge_ids = tuple(itertools.chain(*learn_merges(codes, args.merges)))
-        tokens = tokenizer_of(args).encode_words([bend(word) for word in learned], args.start_token)
+        tokens = tokenizer_of(args).merge(in_a_row(codes))
         characters = sum(len(word.text) for word in learned)
-        args.tokens_per_character = round(sum(map(len, tokens)) / characters, 1)
+        args.tokens_per_character = round(float((tokens != BETWEEN_WORDS).sum()) / characters, 1)
     learned = learned + spliced_words(learned, round(args.splice * len(learned)), args.seed)
     train = StrokeDataset(learned, args, args.train_size, args.augment, "train")
     test = StrokeDataset(held_out, args, args.test_size, False, "test")

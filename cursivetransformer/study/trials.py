@@ -81,11 +81,11 @@ def through_tokens(words: list[Word], config: Config) -> list[Word]:
     "Human words as they come out of a config's tokens."
     tokenizer = tokenizer_of(config)
     bend = thinning(config)
-    (pieces,) = zip(*[tokenizer.encode_words([bend(word)], start=True) for word in words])
-    return [
-        Word(word.text, tokenizer.decode_words([tokens], LINE_START)[0])
-        for word, tokens in zip(words, pieces)
-    ]
+    inks = []
+    for word in words:  # each by itself, from the writing line
+        pieces = tokenizer.encode_words([bend(word)], start=True)
+        inks += tokenizer.decode_words(pieces, LINE_START)
+    return [Word(word.text, ink) for word, ink in zip(words, inks)]
 
 
 # %% ../../nbs/study/13_trials.ipynb #4c2ba623
@@ -107,7 +107,7 @@ def measure(model: Transformer, held_out: list[Word], texts: list[str], seeds: t
         tokens_a_word=round(score.tokens / score.words, 1),
         tokens_a_character=config.tokens_per_character,
         parameters=sum(p.numel() for p in model.parameters()),
-        human=errors([Word(word.text, word.points) for word in held_out]),
+        human=errors(held_out),
         through_tokens=errors(through_tokens(held_out, config)),
     )
     for temperature in TEMPERATURES:
@@ -138,7 +138,7 @@ def run_trial(
         steps=config.max_steps,
         samples=config.max_steps * config.batch_size,
         cpu_seconds=round(seconds),  # of this call: less than all of them where a trial was gone on with
-        device=str(run.model.lm_head.weight.device.type),
+        device=run.model.lm_head.weight.device.type,
     )
     row |= measure(run.model.to("cpu"), held_out, texts)
     write_atomic(folder / "trial.json", json.dumps(row, indent=1) + "\n")

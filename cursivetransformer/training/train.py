@@ -7,6 +7,7 @@ __all__ = [
     "EVALUATED",
     "READ_BACK",
     "autocast",
+    "if_it_works",
     "recorded",
     "fuse",
     "ProcessGroup",
@@ -81,6 +82,29 @@ def autocast(device: torch.device):
     return torch.autocast(device.type, torch.bfloat16, enabled=half)
 
 
+def if_it_works(
+    faster: typing.Callable,  # stands for the model: takes what it takes, answers what it answers
+    model: Transformer,
+    batch: tuple,  # of `Batches`: to try it on
+    what: str,  # for the warning: "torch.compile"
+    flag: str,  # that is said to skip the attempt
+):
+    "What is faster than the model; the model itself, with a warning, where that fails on a batch."
+    try:
+        with autocast(batch[0].device):
+            faster(*batch)[1].backward()
+        return faster
+    except (
+        Exception
+    ) as e:  # compilers and drivers fail in many ways, and none of them is a reason not to train
+        reason = f"{type(e).__name__}: {' '.join(str(e).split())[:200]}"
+        advice = f"going on without, slower. {flag} skips the attempt."
+        warnings.warn(f"{what} failed ({reason}); {advice}", stacklevel=3)
+        return model
+    finally:
+        model.zero_grad()
+
+
 def recorded(
     model: Transformer,
     batch: tuple,  # of `Batches`: to try it on
@@ -88,16 +112,7 @@ def recorded(
 ):
     "The model with its steps recorded as CUDA graphs; the model itself, with a warning, where that fails."
     network = RecordedModel(model, compile)
-    try:
-        network(*batch)[1].backward()
-        return network
-    except Exception as e:  # drivers fail in many ways, and none of them is a reason not to train
-        reason = f"{type(e).__name__}: {' '.join(str(e).split())[:200]}"
-        advice = "going on without, slower. --cuda-graphs=false skips the attempt."
-        warnings.warn(f"Recording CUDA graphs failed ({reason}); {advice}", stacklevel=2)
-        return model
-    finally:
-        model.zero_grad()
+    return if_it_works(network, model, batch, "Recording CUDA graphs", "--cuda-graphs=false")
 
 
 # %% ../../nbs/training/04_train.ipynb #8be35b28
@@ -111,17 +126,7 @@ def fuse(
     # The spelling loss takes lengths on the CPU, which the compiler does not like: it stays as it is.
     model.spelling_loss = torch.compiler.disable(spelling_loss)
     fused = torch.compile(model, dynamic=True, backend=backend)
-    try:
-        with autocast(batch[0].device):
-            fused(*batch)[1].backward()
-        return fused
-    except Exception as e:  # compilers fail in many ways, and none of them is a reason not to train
-        reason = f"{type(e).__name__}: {' '.join(str(e).split())[:200]}"
-        advice = "going on without, slower. --compile=false skips the attempt."
-        warnings.warn(f"torch.compile failed ({reason}); {advice}", stacklevel=2)
-        return model
-    finally:
-        model.zero_grad()
+    return if_it_works(fused, model, batch, "torch.compile", "--compile=false")
 
 
 # %% ../../nbs/training/04_train.ipynb #b4f5670d

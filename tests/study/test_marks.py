@@ -1,9 +1,8 @@
 """Full stops, commas and heights, on ink that was made to be right or wrong."""
 
-import importlib.util
-
 import numpy as np
 import pytest
+from measure_cases import load_measure
 
 from cursivetransformer.data.banks import load_bank, to_item
 from cursivetransformer.ink.points import Word
@@ -51,19 +50,8 @@ def test_dots_are_taken_away_and_doubled():
     assert without_dots(STEM).tolist() == STEM.tolist() == with_dots_doubled(STEM).tolist()
 
 
-def load_measure(shared):
-    "The project's measure of dots, which is not ours to change."
-    path = shared / "measure" / "dots.py"
-    if not path.exists():
-        pytest.skip("needs dots.py of shared/measure, which the developers have")
-    spec = importlib.util.spec_from_file_location("dots_of_the_project", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_dots_are_those_of_the_projects_measure(shared):
-    theirs = load_measure(shared)
+    theirs = load_measure(shared, "dots")
     words = load_bank("embedded").words
     words += load_bank(str(shared / "data" / "bigbank_3325.json.zip")).words[::5]
     words += [

@@ -1,10 +1,9 @@
 """The two-sample test is that of the project, and sees what it should."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 import torch
+from measure_cases import load_measure
 
 from cursivetransformer.config import CursiveError
 from cursivetransformer.data.banks import load_bank, to_item
@@ -19,14 +18,7 @@ def words():
 
 @pytest.fixture(scope="module")
 def theirs(shared):
-    "The project's measure, which is not ours to change."
-    path = shared / "measure" / "two_sample.py"
-    if not path.exists():
-        pytest.skip("needs two_sample.py of shared/measure, which the developers have")
-    spec = importlib.util.spec_from_file_location("two_sample_of_the_project", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_measure(shared, "two_sample")
 
 
 def as_read(word) -> np.ndarray:
