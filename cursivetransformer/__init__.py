@@ -10,7 +10,9 @@ _HOME = {
     "config": "Config ConfigError CursiveError GenerationParams WritingOptions "
     "load_config preset save_config",
     "ink.points": "Word downsample offsets_to_strokes strokes_to_offsets",
-    "ink.curves": "plot_strokes plot_words to_svg",
+    "ink.curves": "plot_strokes plot_words",
+    "ink.sheets": "Motion Plotter Sheet Style restyle",
+    "ink.svg": "to_svg",
     "ink.tokens": "CharTokenizer fold",
     "ink.tokenizers": "stroke_tokenizer",
     "data.banks": "load_bank save_bank",

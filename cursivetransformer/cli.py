@@ -87,8 +87,8 @@ def run(argv: list) -> int:
 
 # %% ../nbs/02_cli.ipynb #bb2158c2
 def main(argv: list | None = None) -> int:
-    """The command `cursive`. Returns the exit code: 0, 2 for bad input, 130 when stopped, 141 when nobody
-    reads the output."""
+    """The command `cursive`. Returns the exit code: 0, 1 where something is done and a part of it left out,
+    2 for bad input, 130 when stopped, 141 when nobody reads the output."""
     with warnings.catch_warnings():
         warnings.showwarning = show_warning
         try:

@@ -14,6 +14,14 @@ __all__ = [
     "DEBUG",
     "PRESETS",
     "NOT_STORED",
+    "ALIGNMENTS",
+    "RULINGS",
+    "TRACES",
+    "DEVICES",
+    "ORIGINS",
+    "PENS",
+    "CANVAS_HEIGHT",
+    "OPEN_LENGTHS",
     "ORIGINAL_NAMES",
     "CursiveError",
     "ConfigError",
@@ -46,11 +54,15 @@ __all__ = [
     "load_config",
     "HandOptions",
     "PageOptions",
+    "SheetOptions",
     "InkOptions",
+    "MotionOptions",
+    "PlotterOptions",
     "SpellingOptions",
     "DecodingOptions",
     "WritingOptions",
-    "our_names",
+    "BulkOptions",
+    "our_options",
     "with_changes",
     "GenerationParams",
 ]
@@ -476,24 +488,81 @@ class HandOptions(Settings):
     slant: float | None = knob(None, "hand", "0 is upright, 0.5 leans right; none: as written", -10.0, 10.0)
 
 
+# %% ../nbs/00_config.ipynb #bab22c52
+ALIGNMENTS = ("left", "right", "center", "justify")
+RULINGS = ("plain", "ruled", "four-line", "squared", "dotted")
+TRACES = ("none", "dashed", "grey")
+DEVICES = ("hp7475a", "hpgl")
+ORIGINS = ("bottom-left", "top-left", "center")
+
+
 @dataclass
 class PageOptions(Settings):
-    "Where words stand on the page."
+    "Where words stand, and on what paper. Lengths are millimetres."
 
-    width: float = knob(8.0, "page", "length of a line in canvas heights of 25 mm", above=0)
-    line_height: float = knob(0.6, "page", "from one writing line to the next", above=0)
-    word_space: float = knob(0.16, "page", "between words", 0.0, 1e6)
-    first_line: float = knob(0.35, "page", "from the top of the page to the first writing line", 0.0, 1e6)
-    margin: float = knob(0.2, "page", "room around the ink", 0.0, 1e6)
+    paper: str | None = knob(None, "page", "a4, c6, 148x210 or 5x7in, say; none: cut to the ink")
+    landscape: bool = knob(False, "page", "lay the paper on its longer side")
+    margin: float | str | None = knob(
+        None, "page", "mm, or TOP,RIGHT,BOTTOM,LEFT; none: by the paper", 0.0, 1e4
+    )
+    width: float | None = knob(None, "page", "mm of a line; none: between the margins, or 200", above=0)
+    letter_size: float | None = knob(None, "page", "mm of an x without its tail; none: as written", above=0)
+    line_height: float | None = knob(None, "page", "mm from line to line; none: by the letters", above=0)
+    word_space: float | None = knob(None, "page", "mm between words; none: by the letters", 0.0, 1e6)
+    first_line: float | None = knob(None, "page", "mm down to the first line; none: by the letters", 0.0, 1e6)
+    align: str = knob("left", "page", "lines that begin without spaces", choices=ALIGNMENTS)
+    unevenness: float | None = knob(None, "page", "of a hand: 0 to 10; none: 1, for learners 0", 0.0, 10.0)
+
+
+@dataclass
+class SheetOptions(Settings):
+    "What else a sheet of paper shows: a ruling, letters to trace, fields to fill in."
+
+    ruling: str = knob("plain", "sheet", "lines to write on", choices=RULINGS)
+    trace: str = knob("none", "sheet", "letters to trace; after the first of repeated lines", choices=TRACES)
+    repeat: int = knob(1, "sheet", "how often each line of the text is written", 1, 1000)
+    fields: str | None = knob(None, "sheet", "to fill in at the top, such as Name,Date")
 
 
 # %% ../nbs/00_config.ipynb #fcaa3e02
+PENS = ("ball", "fountain", "brush")
+
+
 @dataclass
 class InkOptions(Settings):
     "What the line looks like."
 
-    color: str = knob("#000", "ink", "colour of the line, as in HTML")
-    linewidth: float = knob(0.4, "ink", "width of the line in millimetres", above=0)
+    color: str = knob("#000", "ink", "#15a, #1155aa or navy, as on web pages")
+    stroke_width: float = knob(0.4, "ink", "mm of the line", above=0, high=100.0)
+    pen: str = knob("ball", "ink", "ball: one width; the others follow direction and bends", choices=PENS)
+    background: str = knob("auto", "ink", "none or a colour; auto: white in pictures, none in drawings")
+    dpi: float = knob(300.0, "ink", "pixels an inch of a PNG", 10.0, 2400.0)
+    current_color: bool = knob(False, "ink", "an SVG takes the colour of the text around it")
+
+
+@dataclass
+class MotionOptions(Settings):
+    "How the pen moves where it is shown."
+
+    speed: float | None = knob(None, "motion", "mm a second; none: 100, a minute at most", above=0, high=1e5)
+    loop: bool = knob(False, "motion", "an SVG begins again at its end, as a GIF does")
+    tip: str = knob("#d33", "motion", "colour of the pen's tip, or none")
+    pause: float = knob(0.0, "motion", "seconds that the pen rests between words", 0.0, 60.0)
+    hold: float = knob(2.0, "motion", "seconds that the finished page stays", 0.0, 600.0)
+
+
+# %% ../nbs/00_config.ipynb #7719739e
+@dataclass
+class PlotterOptions(Settings):
+    "How a plotter is driven. Commands are separated by semicolons."
+
+    device: str = knob("hp7475a", "plotter", "hp7475a, or hpgl of 0.025 mm a unit", choices=DEVICES)
+    origin: str = knob("bottom-left", "plotter", "where 0, 0 lies on the sheet", choices=ORIGINS)
+    pen_up: str = knob("", "plotter", "G-code that lifts the pen, such as M5 [by --lift]")
+    pen_down: str = knob("", "plotter", "G-code that lowers it, such as M3 S30 [to Z0]")
+    lift: float = knob(5.0, "plotter", "mm that the pen is lifted", above=0, high=1000.0)
+    feed: float = knob(2000.0, "plotter", "mm a minute while it draws", above=0, high=1e6)
+    page_pause: str = knob("", "plotter", "between sheets of one file, such as M0 [a file a sheet]")
 
 
 @dataclass
@@ -518,11 +587,34 @@ class DecodingOptions(Settings):
 
 
 @dataclass
-class WritingOptions(DecodingOptions, SpellingOptions, InkOptions, PageOptions, HandOptions):
+class WritingOptions(
+    DecodingOptions,
+    SpellingOptions,
+    PlotterOptions,
+    MotionOptions,
+    InkOptions,
+    SheetOptions,
+    PageOptions,
+    HandOptions,
+):
     "How to write. Assignments are checked; `ConfigError` names the option and what it takes."
 
 
+# %% ../nbs/00_config.ipynb #9db6767b
+@dataclass
+class BulkOptions(Settings):
+    "What becomes of every line of a text that is written by itself."
+
+    format: str = knob("json", "bulk", "word banks, or pictures with labels", choices=("json", "svg", "png"))
+    height: int | None = knob(None, "bulk", "pixels of every picture; none: as its ink needs", 16, 4096)
+    padding: int | None = knob(None, "bulk", "pixels around the ink of a picture; none: the margin", 0, 1024)
+    boxes: bool = knob(False, "bulk", "boxes.json: where each word and character is, as COCO has it")
+
+
 # %% ../nbs/00_config.ipynb #5a4c3569
+CANVAS_HEIGHT = 25.0  # millimetres; small letters are then 2 to 3 mm high
+# What lengths that are left open come to, in millimetres, where letters have their own size.
+OPEN_LENGTHS = {"width": 200.0, "line_height": 15.0, "word_space": 4.0, "first_line": 8.75}
 ORIGINAL_NAMES = {
     "sentence_line_width": "width",
     "sentence_line_height": "line_height",
@@ -531,27 +623,36 @@ ORIGINAL_NAMES = {
 }
 
 
-def our_names(options: dict) -> dict:
-    "Options under our names: those that the original names otherwise are renamed."
-    return {ORIGINAL_NAMES.get(name, name): value for name, value in options.items()}
+def our_options(options: dict) -> dict:
+    """Options under our names: those that the original names otherwise are renamed, and their canvas heights
+    become millimetres."""
+    ours = {}
+    for name, value in options.items():
+        is_length = name in ORIGINAL_NAMES and isinstance(value, numbers.Real)
+        ours[ORIGINAL_NAMES.get(name, name)] = value * CANVAS_HEIGHT if is_length else value
+    return ours
 
 
 def with_changes(options: WritingOptions, changes: dict) -> WritingOptions:
     "Other options: these with some changes, by our names or the original's. Raises `ConfigError`."
-    return dataclasses.replace(options, **checked(type(options), our_names(changes)))
+    return dataclasses.replace(options, **checked(type(options), our_options(changes)))
 
 
+# %% ../nbs/00_config.ipynb #2ccca15b
 class GenerationParams(WritingOptions):
-    "`WritingOptions`, which also go by the names that the original authors' notebooks use."
+    "`WritingOptions`, which also go by the original's names for lengths, in canvas heights."
 
-    @takes(WritingOptions)
+    @takes(WritingOptions, defaults={"unevenness": 0.0})
     def __init__(self, **options):
-        super().__init__(**checked(WritingOptions, our_names(options)))
+        super().__init__(**checked(WritingOptions, {"unevenness": 0.0, **our_options(options)}))
 
     def __getattr__(self, name):
         if name in ORIGINAL_NAMES:
-            return getattr(self, ORIGINAL_NAMES[name])
+            ours = ORIGINAL_NAMES[name]
+            value = getattr(self, ours)
+            return (OPEN_LENGTHS[ours] if value is None else value) / CANVAS_HEIGHT
         raise AttributeError(f"There is no option '{name}'.{did_you_mean(name, self.__dataclass_fields__)}")
 
     def __setattr__(self, name, value):
-        super().__setattr__(ORIGINAL_NAMES.get(name, name), value)
+        ((ours, value),) = our_options({name: value}).items()
+        super().__setattr__(ours, value)

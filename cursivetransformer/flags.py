@@ -7,11 +7,14 @@ __all__ = [
     "RUN",
     "hyphened",
     "new_parser",
+    "quoting",
     "parse_flags",
     "parse_value",
+    "is_number",
     "converted_text",
     "parse_given",
     "add_flags",
+    "group_titled",
     "names_in",
     "add_flag",
     "add_switch",
@@ -63,6 +66,14 @@ def new_parser(
     return argparse.ArgumentParser(prog=prog, description=description, usage=usage, allow_abbrev=False)
 
 
+def quoting(parser: argparse.ArgumentParser, given: argparse.Namespace, unknown: list) -> str:
+    "How a text of several words is given to a parser that takes one, or nothing."
+    if not getattr(given, "text", None):
+        return ""
+    words = [given.text, *(word for word in unknown if not word.startswith("-"))]
+    return f'; put the text in quotes: {parser.prog} "{" ".join(words)}"'
+
+
 def parse_flags(parser: argparse.ArgumentParser, argv: list) -> argparse.Namespace:
     """What a command line says, with hyphens or underscores. Raises `ConfigError` for a flag that does not
     exist; anything else that `argparse` finds wrong prints a sentence and exits with 2."""
@@ -73,7 +84,7 @@ def parse_flags(parser: argparse.ArgumentParser, argv: list) -> argparse.Namespa
         return given
     flag = unknown[0].split("=")[0]
     if not flag.startswith("-"):
-        raise ConfigError(f"'{flag}' is one argument too many.")
+        raise ConfigError(f"'{flag}' is one argument too many{quoting(parser, given, unknown)}.")
     known = [known for action in parser._actions for known in action.option_strings]
     raise ConfigError(f"There is no flag '{flag}'.{did_you_mean(flag, known)}")
 
@@ -92,10 +103,22 @@ def parse_value(
         return check_value(table, name, tuple(converted_text(name, kind, part) for part in text))
     if type(None) in types and text.lower() == "none":
         return None
-    kind = next(t for t in types if t is not type(None))
+    kinds = [t for t in types if t is not type(None)]
+    # Of a field that takes a number or a text, what is no number is the text.
+    kind = str if str in kinds and not is_number(text) else kinds[0]
     return check_value(table, name, converted_text(name, kind, text))
 
 
+def is_number(text: str) -> bool:
+    "Whether `float` understands a text."
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+# %% ../nbs/01_flags.ipynb #bc5aea04
 def converted_text(name: str, kind: type, text: str):
     "A text as a value of a type. Raises `ConfigError`."
     if kind is bool:
@@ -136,11 +159,17 @@ def add_flags(
             continue
         title = f.metadata["group"]
         if title not in groups:
-            groups[title] = parser.add_argument_group(titles.get(title, title))
+            groups[title] = group_titled(parser, titles.get(title, title))
         if bool in field_types(f) and switches:
             add_switch(groups[title], f)
         else:
             add_flag(groups[title], f, defaults.get(f.name, f.default))
+
+
+def group_titled(parser: argparse.ArgumentParser, title: str):
+    "The group of flags that a parser's help has under this title, a new one if there is none."
+    found = [group for group in parser._action_groups if group.title == title]
+    return found[0] if found else parser.add_argument_group(title)
 
 
 def names_in(table: type, *groups: str) -> tuple:
@@ -179,8 +208,8 @@ def metavar(f: dataclasses.Field) -> str:
 
 
 def shown_default(f: dataclasses.Field, default) -> str:
-    "A default as the help shows it: ` [8]`. None and the long alphabet are not shown."
-    if default is None or f.name == "alphabet":
+    "A default as the help shows it: ` [8]`. None, no text and the long alphabet are not shown."
+    if default in (None, "") or f.name == "alphabet":
         return ""
     if isinstance(default, bool):
         return f" [{str(default).lower()}]"

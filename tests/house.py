@@ -19,7 +19,7 @@ BY_HAND = {"__init__", "__main__", "_moved"}
 # An arrow points to an earlier one of these, or to a notebook of a lower number in the same room.
 ORDER = ("config", "flags", "ink", "data", "model", "writing", "training", "study", "apps", "cli")
 # The notebooks that people open, those that most open first.
-OPENED = ("write", "train", "clone", "attention", "compare")
+OPENED = ("write", "gallery", "train", "clone", "attention", "compare")
 ROOMS = tuple(name for name in ORDER if (NOTEBOOKS / name).is_dir())
 
 

@@ -1,11 +1,17 @@
 """Pages of made-up ink, and what a writer makes of them."""
 
+import dataclasses
 import io
+import re
+import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from cursivetransformer.ink.curves import flatten, on_page
+from cursivetransformer.ink.curves import MM, flatten, on_page
 from cursivetransformer.ink.points import Word, resample, strokes, with_pen_up
+from cursivetransformer.ink.sheets import Sheet, ink_box
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def page():
@@ -47,24 +53,69 @@ def stroke_count(words):
 
 
 def curves_of(words):
-    "The flattened curves of a page's strokes, in the order of writing."
-    return [flatten(s) for w in words for s in strokes(on_page(w))]
+    "The flattened curves of a page's strokes, in the order of writing, mm; a dot stays a point."
+    return [flatten(s * MM) for w in words for s in strokes(on_page(w))]
 
 
-def text_of(writer, words, **style):
-    "What a writer of text makes of a page."
-    pieces = []
-    with writer(pieces.append, **style) as add:
-        add(words)
-    return "".join(pieces)
-
-
-def bytes_of(writer, words, **style):
-    "What a writer into a binary file makes of a page."
+def bytes_of(writer, page, style=None, title="", language="en"):
+    "What a writer makes of words, of a sheet, or of several."
+    sheets = [page] if isinstance(page, Sheet) else page
+    if not sheets or isinstance(sheets[0], Word):
+        sheets = [Sheet(list(sheets))]
     file = io.BytesIO()
-    with writer(file, **style) as add:
-        add(words)
+    with writer(file, style, title, language) as add:
+        for sheet in sheets:
+            add(sheet)
     return file.getvalue()
+
+
+def text_of(writer, page, style=None, title="", language="en"):
+    "What a writer of text makes of a page."
+    return bytes_of(writer, page, style, title, language).decode()
+
+
+def on_paper(words, width=210, height=297, rules=()):
+    "Words moved into the middle of a sheet of paper."
+    box = ink_box(words)
+    shift = (np.array([width, height]) - box.sum(0)) / 2 / MM
+    moved = [dataclasses.replace(word, page=tuple(np.array(word.page) + shift)) for word in words]
+    return Sheet(moved, width, height, rules)
+
+
+def taps(n, ink=()):
+    "Words of a tap each: a point and its pen-up point, twice the point, or a lone point; then other words."
+    kinds = ([[0, 0, 1], [0, 0, 0]], [[0, 0, 1], [0, 0, 1], [0, 0, 0]], [[0, 0, 1]])
+    words = [Word(".", np.array(kinds[i % 3], float), page=(0.3 * i, 0.0)) for i in range(n)]
+    return [*words, *ink]
+
+
+def path_points(data):
+    "The sub-paths of SVG path data as lists of the points they pass, mm, by the letter of the standard."
+    out = []
+    at = np.zeros(2)
+    for command, text in re.findall(r"([MmclsSz])([^MmclsSz]*)", data):
+        numbers = np.array(re.findall(r"-?(?:\d+\.?\d*|\.\d+)", text), float).reshape(-1, 2)
+        if command == "z":
+            out[-1].append(out[-1][0])
+            at = out[-1][0]
+            continue
+        if command in "Mm":
+            at = numbers[0] if command == "M" else at + numbers[0]
+            out.append([at])
+            assert len(numbers) == 1
+            continue
+        each = {"c": 3, "s": 2, "l": 1}[command]
+        for segment in numbers.reshape(-1, each, 2):
+            at = at + segment[-1]
+            out[-1].append(at)
+    return [np.array(points) for points in out]
+
+
+def drawn_paths(svg):
+    "All paths of an SVG's ink, in the order in which they stand there: (element, points of its sub-paths)."
+    root = ET.fromstring(svg)
+    ink = [e for e in root.findall(f"{SVG}g") if e.get("class") != "ruling"]
+    return [(path, path_points(path.get("d"))) for group in ink for path in group.iter(f"{SVG}path")]
 
 
 def furthest(points, line):

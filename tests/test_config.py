@@ -11,6 +11,8 @@ import pytest
 from cursivetransformer import config as config_module
 from cursivetransformer.config import (
     ALPHABET,
+    CANVAS_HEIGHT,
+    OPEN_LENGTHS,
     ORIGINAL_NAMES,
     PACKAGE,
     Config,
@@ -242,14 +244,25 @@ def test_places_that_cannot_be_written_are_said(tmp_path):
 
 def test_their_names_are_ours():
     params = GenerationParams(sentence_line_width=4, letter_height=0.5, seed=3)
-    assert (params.width, params.first_line, params.seed) == (4.0, 0.5, 3)
+    assert (params.width, params.first_line, params.seed) == (100.0, 12.5, 3)
     params.sentence_line_height = 1
-    params.word_space = 0.3
-    assert (params.line_height, params.space_width) == (1.0, 0.3)
+    params.word_space = 7.5
+    assert (params.line_height, params.space_width) == (25.0, 0.3)
     for theirs, ours in ORIGINAL_NAMES.items():
-        assert getattr(params, theirs) == getattr(params, ours)
-    assert GenerationParams() == GenerationParams(sentence_line_width=WritingOptions.width)
+        assert getattr(params, theirs) * CANVAS_HEIGHT == getattr(params, ours)
     assert isinstance(params, WritingOptions)
+
+
+def test_their_lengths_are_canvas_heights_and_what_they_were():
+    params = GenerationParams()
+    usual = {name: getattr(params, name) for name in ORIGINAL_NAMES}
+    assert usual == dict(
+        sentence_line_width=8.0, sentence_line_height=0.6, space_width=0.16, letter_height=0.35
+    )
+    for name, value in usual.items():  # said or left open, they are the same
+        given = GenerationParams(**{name: value})
+        assert getattr(given, ORIGINAL_NAMES[name]) == pytest.approx(OPEN_LENGTHS[ORIGINAL_NAMES[name]])
+    assert params.unevenness == 0 and WritingOptions().unevenness is None  # a little, but for learners
 
 
 def test_their_names_are_checked_and_suggested_too():
@@ -269,15 +282,25 @@ def test_options_are_copied_and_stored_like_any_object():
     for same in copy.copy(params), copy.deepcopy(params), pickle.loads(pickle.dumps(params)):
         assert same == params and same is not params and same.sentence_line_width == 4
     changed = dataclasses.replace(params, seed=2)
-    assert type(changed) is GenerationParams and (changed.seed, changed.width) == (2, 4.0)
-    assert dataclasses.asdict(params)["width"] == 4.0 and "width=4.0" in repr(params)
+    assert type(changed) is GenerationParams and (changed.seed, changed.width) == (2, 100.0)
+    assert dataclasses.asdict(params)["width"] == 100.0 and "width=100.0" in repr(params)
+
+
+def test_a_margin_is_a_number_or_four():
+    options = WritingOptions(margin="1,2,3,4")
+    options.margin = 3
+    assert options.margin == 3.0 and type(options.margin) is float
+    with pytest.raises(ConfigError, match="margin takes float or str or None"):
+        options.margin = [1, 2]
+    with pytest.raises(ConfigError, match="margin"):
+        options.margin = -1
 
 
 def test_changes_make_other_options():
     for table in WritingOptions, GenerationParams:
         before = table(seed=1)
         after = with_changes(before, {"space_width": 0.2, "top_k": 5, "width": 3})
-        assert (after.word_space, after.top_k, after.width, after.seed) == (0.2, 5, 3.0, 1)
+        assert (after.word_space, after.top_k, after.width, after.seed) == (5.0, 5, 3.0, 1)
         assert type(after) is table and before == table(seed=1)
         assert with_changes(before, {}) == before
         with pytest.raises(ConfigError, match="Did you mean 'temperature'"):

@@ -111,6 +111,8 @@ def test_texts_stand_for_values():
     assert parse_value(Config, "wandb_entity", "None") is None
     assert parse_value(Config, "wandb_project", "none") == "none"  # which has to have one
     assert parse_value(Pen, "widths", ["1", "2.5", "3"]) == (1.0, 2.5, 3.0)
+    margins = [parse_value(WritingOptions, "margin", text) for text in ("10", "1,2,3,4", "none")]
+    assert margins == [10.0, "1,2,3,4", None]  # a number, a text, or nothing
     assert parse_value(Pen, "names", ["Sam", "Ada"]) == ("Sam", "Ada")
     for text, value in dict(true=True, YES=True, no=False, false=False).items():
         assert parse_value(Config, "augment", text) is value
@@ -165,9 +167,10 @@ def test_every_field_is_a_flag_in_its_group(table, switches):
 
 
 def test_groups_and_their_titles():
-    assert names_in(WritingOptions, "ink", "spelling") == ("color", "linewidth", "respell", "reader")
+    ink = ("color", "stroke_width", "pen", "background", "dpi", "current_color")
+    assert names_in(WritingOptions, "ink", "spelling") == (*ink, "respell", "reader")
     parser, flags = flags_of(WritingOptions, names_in(WritingOptions, "ink"), titles={"ink": "the line"})
-    assert set(flags) == {"help", "color", "linewidth"}
+    assert set(flags) == {"help", *ink}
     assert "the line:" in parser.format_help() and "ink:" not in parser.format_help()
 
 
@@ -198,7 +201,7 @@ def test_a_row_that_is_added_is_a_flag():
         wobble: float = knob(0.0, "ink", "how much the line trembles", 0.0, 1.0)
 
     parser, flags = flags_of(More, names_in(More, "ink"))
-    assert set(flags) == {"help", "color", "linewidth", "wobble"}
+    assert set(flags) == {"help", "wobble", *names_in(WritingOptions, "ink")}
     assert parse_given(More, vars(parse_flags(parser, ["--wobble", "1"]))) == {"wobble": 1.0}
 
 

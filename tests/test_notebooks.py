@@ -10,7 +10,7 @@ from conftest import ROOT
 from house import NOTEBOOKS, notebooks
 
 # Those that take over ten seconds of a quiet core.
-SLOW = {"colab/train", "colab/clone", "colab/attention", "colab/compare"}
+SLOW = {"colab/gallery", "colab/train", "colab/clone", "colab/attention", "colab/compare"}
 SLOW |= {"training/04_train", "training/05_train_reader", "training/06_clone"}
 SLOW |= {"study/02_interventions", "study/03_bench", "study/04_recipe"}
 

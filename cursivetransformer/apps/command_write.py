@@ -5,18 +5,30 @@
 # %% auto #0
 __all__ = [
     "GROUPS",
+    "EXAMPLES",
     "write_parser",
+    "add_bulk_flags",
     "text_of",
     "options_of",
-    "check_color",
     "respell_of",
     "check_write",
+    "check_outputs",
+    "check_place",
+    "Output",
+    "save_lines",
+    "tell_failed",
+    "stdout_writer",
+    "name_after",
+    "free_path",
+    "opener",
+    "show",
     "write_command",
     "lines_of_text",
-    "lines_again",
-    "save_lines",
-    "line_writer",
-    "shard_of",
+    "write_to_many",
+    "rewrite",
+    "check_layout",
+    "list_words",
+    "shards_of_torchrun",
     "local_device",
     "write_in_bulk",
     "tell_skipped",
@@ -25,38 +37,75 @@ __all__ = [
 # %% ../../nbs/apps/07_command_write.ipynb #c1921ae7
 import argparse
 import contextlib
+import io
 import os
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
-from ..config import CursiveError, WritingOptions
-from ..flags import add_flags, names_in, new_parser, parse_given, read_text
+from ..config import BulkOptions, CursiveError, WritingOptions
+from ..flags import add_flags, hyphened, names_in, new_parser, parse_given, read_text
 
 # %% ../../nbs/apps/07_command_write.ipynb #6e2c2608
-GROUPS = ("hand", "page", "ink", "spelling")  # of `WritingOptions`, those that are flags
+# The groups of `WritingOptions` that are flags, and what the help calls them.
+GROUPS = {
+    "page": "the page (lengths are mm)",
+    "sheet": "worksheets",
+    "ink": "the ink",
+    "hand": "the hand",
+    "spelling": "spelling",
+    "motion": "moving pictures (.anim.svg, .gif)",
+    "plotter": "plotters (.hpgl, .gcode)",
+    "bulk": "every line of a text by itself",
+}
+EXAMPLES = """\
+examples:
+  cursive write "Dear Ann," -o letter.pdf --paper a4
+  cursive write "{name}\\n{street}" --mail guests.csv --paper c6 -o envelope.pdf
+  cursive write "k k k k" -o k.pdf --paper a4 --ruling four-line --repeat 3
+  cursive write --file card.txt -o card.gcode --paper a5 --page-pause M0
+  cursive write --file lines.txt --out-dir lines --format png --height 64
+"""
 
 
+# %% ../../nbs/apps/07_command_write.ipynb #f34ae3fe
 def write_parser(prog: str, description: str = "") -> argparse.ArgumentParser:
     "The parser of `cursive write`."
     parser = new_parser(prog, description, "[TEXT]")
-    flag = parser.add_argument
-    flag("text", nargs="?", metavar="TEXT", help="what to write; - reads standard input")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    flag = parser.add_argument_group("what is written, and where to").add_argument
+    flag("text", nargs="?", metavar="TEXT", help="what to write, in quotes; - reads standard input")
     flag("--file", metavar="FILE", help="write the text in a file")
     kinds = "out.svg, .png, .pdf, .json, .anim.svg, .gif, .hpgl or .gcode"
-    about = f"{kinds}; once or more [SVG to standard output]"
+    about = f"{kinds}; once or more [a file that opens; piped: SVG]"
     flag("-o", "--output", action="append", default=[], metavar="OUT", help=about)
     models = "a .safetensors, an original .pt, a run's folder, or wandb:ENTITY/PROJECT/RUN"
     flag("--checkpoint", metavar="MODEL", help=f"{models} [the bundled model]")
-    add_flags(parser, WritingOptions, names_in(WritingOptions, *GROUPS), switches=True)
-    flag = parser.add_argument_group("words of an earlier page").add_argument
-    flag("--respell", dest="again", metavar="2,4", help="write these words again, and leave the others")
-    flag("--from", dest="page", metavar="OUT.json", help="the page that they are on")
-    flag = parser.add_argument_group("every line of a text by itself").add_argument
-    flag("--out-dir", metavar="DIR", help="into parts in this folder; started again, it goes on")
-    formats = "json: word banks; svg, png: pictures and their labels.tsv [json]"
-    flag("--format", choices=("json", "svg", "png"), metavar="json|svg|png", help=formats)
-    flag("--shards", metavar="N/M", help="only the N-th of M shares [all, or torchrun's]")
+    names = names_in(WritingOptions, *GROUPS)
+    add_flags(parser, WritingOptions, names, titles=GROUPS, switches=True)
+    flag = parser.add_argument_group("a letter to many").add_argument
+    about = "a table with a header: a file a row, in which {name} is what the column name has"
+    flag("--mail", metavar="GUESTS.csv", help=about)
+    flag = parser.add_argument_group("a page that was saved").add_argument
+    about = "a page in a .json: alone, its words and their numbers; with -o, other files of it"
+    flag("--from", dest="page", metavar="OUT.json", help=about)
+    about = "write these of its words again, counted from 0, and leave the others"
+    flag("--respell", dest="again", metavar="2,4", help=about)
+    add_bulk_flags(parser)
     return parser
+
+
+def add_bulk_flags(parser: argparse.ArgumentParser):
+    "Give a parser the flags of lines in bulk."
+    group = parser.add_argument_group(GROUPS["bulk"])
+    flag = group.add_argument
+    flag("--out-dir", metavar="DIR", help="into parts in this folder; started again, it goes on")
+    flag("--shards", metavar="N/M", help="only the N-th of M shares [all, or torchrun's]")
+    add_flags(parser, BulkOptions, names_in(BulkOptions, "bulk"), titles=GROUPS, switches=True)
 
 
 # %% ../../nbs/apps/07_command_write.ipynb #fb2f5e81
@@ -66,22 +115,15 @@ def text_of(args: argparse.Namespace) -> str:
         raise CursiveError("Give a text to write, or --file FILE, or - for standard input; one of them.")
     if args.file is not None:
         return read_text(args.file)
-    return read_text("-") if args.text == "-" else args.text
+    if args.text == "-":
+        return read_text("-")
+    # A shell hands on a backslash and an n where a person wants a line to end.
+    return args.text.replace("\\n", "\n")
 
 
 def options_of(args: argparse.Namespace) -> WritingOptions:
     "How to write. Raises `ConfigError`."
-    options = WritingOptions(**parse_given(WritingOptions, vars(args)))
-    check_color(options.color)
-    return options
-
-
-def check_color(color: str):
-    "Raise `CursiveError` unless every kind of file knows a colour."
-    from PIL import ImageColor
-
-    if not re.fullmatch("#([0-9a-fA-F]{3}){1,2}", color) and color.lower() not in ImageColor.colormap:
-        raise CursiveError(f"A colour is #1f3a93, #138, or a name such as navy, and '{color}' is none.")
+    return WritingOptions(**parse_given(WritingOptions, vars(args)))
 
 
 def respell_of(options: WritingOptions):
@@ -98,20 +140,20 @@ def respell_of(options: WritingOptions):
 
 # %% ../../nbs/apps/07_command_write.ipynb #b4775ef1
 def check_write(args: argparse.Namespace, options: WritingOptions):
-    "Raise `CursiveError` for flags that do not go together, or a kind of file that there is not."
-    from cursivetransformer.writing.page import kind_of
-
-    for path in args.output:
-        if path != "-":
-            kind_of(path)
+    "Raise `CursiveError` for flags that do not go together."
     silent = not options.respell
+    text = args.text or args.file
+    bulk = parse_given(BulkOptions, vars(args))
     wrong = {
-        "--respell takes its words from --from; leave the text out.": args.again and (args.text or args.file),
-        "--respell and --from belong together: which words, and of which .json.": (
-            bool(args.again) != bool(args.page)
+        "--from is a page that was saved; leave the text, --mail and --out-dir out.": (
+            args.page and (text or args.mail or args.out_dir)
         ),
-        "--out-dir writes every line of a text by itself into a folder; leave -o and --respell out.": (
-            args.out_dir and (args.again or args.output)
+        "--respell takes its words from --from OUT.json; say which page.": args.again and not args.page,
+        "--out-dir writes every line of a text by itself into a folder; leave -o and --mail out.": (
+            args.out_dir and (args.output or args.mail)
+        ),
+        "--mail writes a file for each row of a table; say what kind with -o, such as -o letters.pdf.": (
+            args.mail and not args.output
         ),
         "--reader reads back the words of a text; leave --no-respell, --respell and --out-dir out.": (
             options.reader and (silent or args.again or args.out_dir)
@@ -119,8 +161,8 @@ def check_write(args: argparse.Namespace, options: WritingOptions):
         "--respell writes words again and --no-respell leaves them as they come; give one of them.": (
             args.again and silent
         ),
-        "--shards and --format belong to --out-dir: give a folder to write lines into.": (
-            not args.out_dir and (args.shards or args.format)
+        "--shards, --format, --height, --padding and --boxes belong to --out-dir: give a folder.": (
+            not args.out_dir and (args.shards or bulk)
         ),
     }
     for sentence, found in wrong.items():
@@ -128,27 +170,186 @@ def check_write(args: argparse.Namespace, options: WritingOptions):
             raise CursiveError(sentence)
 
 
+# %% ../../nbs/apps/07_command_write.ipynb #5a141a2d
+def check_outputs(paths: list, options: WritingOptions):
+    "Raise `CursiveError` for a kind of file that there is not, or that cannot be put where it is to be."
+    from cursivetransformer.writing.page import check_output, style_of
+
+    style_of(options)
+    for path in paths:
+        if path != "-":
+            check_output(path, options)
+            check_place(Path(path))
+
+
+def check_place(path: Path):
+    "Raise `CursiveError` where no file of this name can be."
+    there = next(p for p in [path, *path.absolute().parents] if p.exists())
+    if path.is_dir():
+        raise CursiveError(f"Cannot write {path}: that is a folder; name a file in it.")
+    if there.is_file() and there != path:
+        raise CursiveError(f"Cannot write {path}: {there.name} is no folder.")
+    if not os.access(there if there.is_dir() else there.parent, os.W_OK):
+        raise CursiveError(f"Cannot write {path}: {there} may not be changed; choose another place.")
+
+
+# %% ../../nbs/apps/07_command_write.ipynb #74ad2d32
+class Output:
+    "A file that takes lines as they come. What goes wrong with it is kept as `error`, and it takes no more."
+
+    def __init__(self, path: str, options: WritingOptions):
+        self.path = path
+        self.error = None
+        self.context = contextlib.ExitStack()
+        self.add = None
+        self.attempt(self.open, options)
+
+    def open(self, options: WritingOptions):
+        "Begin the file."
+        from cursivetransformer.writing.page import page_writer
+
+        writer = stdout_writer(options) if self.path == "-" else page_writer(self.path, options)
+        self.add = self.context.enter_context(writer)
+
+    def attempt(self, step, *arguments):
+        "Take a step, unless something went wrong before."
+        if self.error:
+            return
+        try:
+            step(*arguments)
+        except (CursiveError, OSError) as e:
+            self.abandon(e)
+
+    def abandon(self, error: BaseException):
+        "Leave nothing behind."
+        self.error = error
+        # The writer hands the error back once it has cleared up.
+        with contextlib.suppress(BaseException):
+            self.context.__exit__(type(error), error, error.__traceback__)
+
+    def take(self, line: list):
+        "Take a line of placed `Word`s."
+        self.attempt(self.add, line)
+
+    def finish(self):
+        "Put the file where it belongs."
+        self.attempt(self.context.close)
+
+
+# %% ../../nbs/apps/07_command_write.ipynb #0242d83e
+def save_lines(lines, paths: list, options: WritingOptions) -> list:  # of `Output`
+    """Write lines into files as they come, each file whole or not at all. Raises what went wrong if no file
+    is left."""
+    outputs = []
+    try:
+        for line in lines:
+            # Nothing is opened before there is a line: some texts cannot be written.
+            outputs = outputs or [Output(path, options) for path in paths]
+            for output in outputs:
+                output.take(line)
+            if all(output.error for output in outputs):
+                break
+    except BaseException as e:
+        for output in outputs:
+            output.abandon(e)
+        raise
+    for output in outputs:
+        output.finish()
+    if outputs and all(output.error for output in outputs):
+        raise outputs[0].error
+    return outputs
+
+
+def tell_failed(outputs: list) -> int:  # the exit code: 1 where a file is missing
+    "Say on standard error which files could not be made, and why."
+    failed = [output for output in outputs if output.error]
+    for output in failed:
+        name = "standard output" if output.path == "-" else output.path
+        print(f"cursive: {name} was not made: {output.error}", file=sys.stderr)
+    return int(bool(failed))
+
+
+# %% ../../nbs/apps/07_command_write.ipynb #6346a50c
+@contextlib.contextmanager
+def stdout_writer(options: WritingOptions):
+    "A context that is a function to hand lines to, and writes one SVG to standard output."
+    from cursivetransformer.writing.page import file_writer
+
+    with tempfile.TemporaryFile() as file:
+        with file_writer(file, "svg", options) as add:
+            yield add
+        file.seek(0)
+        with io.TextIOWrapper(file, encoding="utf-8") as text:
+            shutil.copyfileobj(text, sys.stdout)
+
+
+# %% ../../nbs/apps/07_command_write.ipynb #cd108025
+def name_after(text: str) -> str:
+    "A name for a file, from the first words of a text: `hello-world`."
+    words = re.findall(r"\w+", text.lower())
+    name = "-".join(words[:6])[:40].strip("-")
+    return name or "page"
+
+
+def free_path(name: str, kind: str) -> str:
+    "A file's name that is not taken: `hello-world.svg`, `hello-world-2.svg`, and so on."
+    path = f"{name}.{kind}"
+    number = 1
+    while os.path.lexists(path):
+        number += 1
+        path = f"{name}-{number}.{kind}"
+    return path
+
+
+def opener() -> list | None:
+    "The command that opens a file as a click on it does; None where there is no screen."
+    if sys.platform == "darwin":
+        return ["open"]
+    if sys.platform == "win32":
+        return ["cmd", "/c", "start", ""]
+    has_screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return ["xdg-open"] if has_screen and shutil.which("xdg-open") else None
+
+
+def show(path: str):
+    "Name a file that was made, and open it if there is a screen."
+    print(path)
+    command = opener()
+    if command:
+        quiet = subprocess.DEVNULL
+        subprocess.Popen([*command, path], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+
+
 # %% ../../nbs/apps/07_command_write.ipynb #ca0828e8
 def write_command(args: argparse.Namespace) -> int:
-    "Write a text, or some words of an earlier page again, or every line of a text by itself."
+    "Write a text, a letter to many, some words of a page again, or every line of a text by itself."
     options = options_of(args)
     check_write(args, options)
+    check_outputs(args.output, options)
     if args.out_dir:
         return write_in_bulk(args, options)
-    lines = lines_again(args, options) if args.again else lines_of_text(args, options)
-    save_lines(lines, args.output or ["-"], options)
+    if args.page:
+        return rewrite(args)
+    if args.mail:
+        return write_to_many(args, options)
+    text = text_of(args)
+    if args.output or not sys.stdout.isatty():
+        return tell_failed(save_lines(lines_of_text(text, args, options), args.output or ["-"], options))
+    path = free_path(name_after(text), "pdf" if options.paper else "svg")
+    save_lines(lines_of_text(text, args, options), [path], options)
+    show(path)
     return 0
 
 
-def lines_of_text(args: argparse.Namespace, options: WritingOptions):
+def lines_of_text(text: str, args: argparse.Namespace, options: WritingOptions):
     "Yield the lines of a text, words with their ink, under a progress bar. Raises `CursiveError`."
     from tqdm import tqdm
 
     from cursivetransformer.model.checkpoint import load_checkpoint
-    from cursivetransformer.writing.page import split_text, write_lines
+    from cursivetransformer.writing.page import write_lines
+    from cursivetransformer.writing.shape import split_text
 
-    text = text_of(args)
-    words = len(split_text(text)[0])
+    words = len(split_text(text, None, options).words)
     with tqdm(total=words, unit="word", desc="writing", delay=2, disable=None) as bar:
         yield from write_lines(
             text,
@@ -159,48 +360,88 @@ def lines_of_text(args: argparse.Namespace, options: WritingOptions):
         )
 
 
-def lines_again(args: argparse.Namespace, options: WritingOptions):
-    "Yield an earlier page with some words written again, all at once. Raises `CursiveError`."
-    from cursivetransformer.data.banks import load_bank
+# %% ../../nbs/apps/07_command_write.ipynb #6f77a859
+def write_to_many(args: argparse.Namespace, options: WritingOptions) -> int:
+    "Write a text to everybody on a list, a file a row. 1 where rows are left out."
+    from tqdm import tqdm
+
     from cursivetransformer.model.checkpoint import load_checkpoint
-    from cursivetransformer.writing.page import indices_of, respell
+    from cursivetransformer.writing.mail import write_mail
 
-    page = load_bank(args.page).words
-    yield respell(page, indices_of(args.again), load_checkpoint(args.checkpoint), options)
+    model = load_checkpoint(args.checkpoint)
+    with tqdm(unit="row", desc="writing", delay=2, disable=None) as bar:
+        mailing = write_mail(
+            text_of(args),
+            args.mail,
+            args.output,
+            model,
+            options,
+            respell=respell_of(options),
+            progress=lambda done: bar.update(done - bar.n),
+        )
+    for path in mailing.paths:
+        print(path)
+    for number, why in mailing.failed.items():
+        print(f"cursive: row {number} of {args.mail} is left out: {why}", file=sys.stderr)
+    return int(bool(mailing.failed))
 
 
-# %% ../../nbs/apps/07_command_write.ipynb #74ad2d32
-def save_lines(lines, paths: list, options: WritingOptions):
-    "Write lines into files as they come, each whole or not at all. Raises `CursiveError`."
-    with contextlib.ExitStack() as stack:
-        writers = []
-        for line in lines:
-            # Nothing is opened before there is a line: some texts cannot be written.
-            if not writers:
-                writers = [stack.enter_context(line_writer(path, options)) for path in paths]
-            for add in writers:
-                add(line)
+# %% ../../nbs/apps/07_command_write.ipynb #120a0314
+def rewrite(args: argparse.Namespace) -> int:
+    "Write some words of a saved page again, put it into other files, or list its words."
+    from cursivetransformer.config import with_changes
+    from cursivetransformer.writing.page import indices_of, load_page, respell
+
+    words = load_page(args.page)
+    given = parse_given(WritingOptions, vars(args))
+    check_layout(given, words.options)
+    options = with_changes(words.options, given)
+    if args.again:
+        from cursivetransformer.model.checkpoint import load_checkpoint
+
+        indices = indices_of(args.again)
+        words = respell(words, indices, load_checkpoint(args.checkpoint), options)
+        named = ", ".join(f"{i} '{words[i].text}'" for i in sorted(set(indices)))
+        print(f"cursive: written again: {named}.", file=sys.stderr)
+    elif not args.output:
+        list_words(words)
+        return 0
+    if args.output or not sys.stdout.isatty():
+        return tell_failed(save_lines([words], args.output or ["-"], options))
+    path = free_path(name_after(" ".join(word.text for word in words)), "pdf" if options.paper else "svg")
+    save_lines([words], [path], options)
+    show(path)
+    return 0
 
 
-def line_writer(path: str, options: WritingOptions):
-    "A context that is a function to hand lines to; `-` writes SVG to standard output."
-    from cursivetransformer.ink.curves import svg_writer
-    from cursivetransformer.writing.page import page_writer
+# %% ../../nbs/apps/07_command_write.ipynb #6be78f70
+def check_layout(given: dict, options: WritingOptions):
+    "Raise `CursiveError` for options that would lay a saved page out anew: its words have their places."
+    names = [name for name in names_in(WritingOptions, "page", "sheet") if name in given]
+    if not options.paper and "margin" in names:
+        names.remove("margin")  # around the ink, which may change
+    changed = [hyphened(f"--{name}") for name in names if given[name] != getattr(options, name)]
+    if changed:
+        raise CursiveError(
+            f"A saved page keeps its layout; leave {', '.join(changed)} out, or write its text again."
+        )
 
-    style = dict(margin=options.margin, linewidth=options.linewidth, color=options.color)
-    return svg_writer(sys.stdout.write, **style) if path == "-" else page_writer(path, **style)
+
+def list_words(words: list):
+    "Print the words of a page, each with its number, a line of writing a line."
+    from cursivetransformer.ink.sheets import lines_of
+
+    numbered = enumerate(words)
+    for line in lines_of(words):
+        print("  ".join(f"{i} {word.text}" for i, word in (next(numbered) for _ in line)))
 
 
 # %% ../../nbs/apps/07_command_write.ipynb #fa6ea4e3
-def shard_of(text: str | None) -> tuple:  # (n, m): the n-th of m shares
-    "`2/8`; without it what torchrun says in RANK and WORLD_SIZE. Raises `CursiveError`."
-    if text is None and {"RANK", "WORLD_SIZE"} <= os.environ.keys():
-        text = f"{int(os.environ['RANK']) + 1}/{os.environ['WORLD_SIZE']}"
-    match = re.fullmatch(r"([0-9]+)/([0-9]+)", text or "1/1")
-    n, m = map(int, match.groups()) if match else (0, 0)
-    if not 1 <= n <= m:
-        raise CursiveError(f"--shards takes which and how many, from 1/4 to 4/4, not '{text}'.")
-    return n, m
+def shards_of_torchrun() -> str:
+    "Which share of the work is ours: what torchrun says in RANK and WORLD_SIZE, or all of it."
+    if {"RANK", "WORLD_SIZE"} <= os.environ.keys():
+        return f"{int(os.environ['RANK']) + 1}/{os.environ['WORLD_SIZE']}"
+    return "1/1"
 
 
 def local_device() -> str:
@@ -214,16 +455,18 @@ def local_device() -> str:
 
 # %% ../../nbs/apps/07_command_write.ipynb #469134ca
 def write_in_bulk(args: argparse.Namespace, options: WritingOptions) -> int:
-    "Write every line of a text by itself, in parts, into a folder."
+    "Write every line of a text by itself, in parts, into a folder. 1 where lines are left out."
     from tqdm import tqdm
 
     from cursivetransformer.model.checkpoint import load_checkpoint
-    from cursivetransformer.writing.bulk import PART_LINES, write_bulk
+    from cursivetransformer.writing.bulk import PART_LINES, bulk_options, shard_of, write_bulk
 
     # Lines are counted as editors count them.
     lines = text_of(args).removesuffix("\n").split("\n")
-    n, m = shard_of(args.shards)
-    kind = args.format or "json"
+    given = parse_given(BulkOptions, vars(args))
+    kind = bulk_options(given).format
+    shards = args.shards or shards_of_torchrun()
+    n, m = shard_of(shards)
     first_lines = range((n - 1) * PART_LINES, len(lines), m * PART_LINES)
     total = sum(min(PART_LINES, len(lines) - first) for first in first_lines)
     model = load_checkpoint(args.checkpoint, local_device())
@@ -233,14 +476,14 @@ def write_in_bulk(args: argparse.Namespace, options: WritingOptions) -> int:
             args.out_dir,
             model,
             options,
-            kind=kind,
-            shard=(n, m),
+            shards=shards,
             progress=lambda done: bar.update(done - bar.n),
             respell=respell_of(options),
+            **given,
         )
     print(f"{args.out_dir}: {total - len(skipped)} lines in {kind}, shard {n} of {m}")
     tell_skipped(skipped, total, args.out_dir)
-    return 0
+    return int(bool(skipped))
 
 
 def tell_skipped(skipped: dict, total: int, folder: str):

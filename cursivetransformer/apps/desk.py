@@ -43,16 +43,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..config import CursiveError, WritingOptions, takes, with_changes
+from cursivetransformer.config import (
+    CANVAS_HEIGHT,
+    OPEN_LENGTHS,
+    CursiveError,
+    WritingOptions,
+    takes,
+    with_changes,
+)
 from ..data.dataset import StrokeDataset
 from ..data.seeds import sample_rng
 from ..ink.points import Word
 from ..ink.tokens import fold
 from ..model.checkpoint import load_checkpoint
 from ..model.transformer import Transformer
-from ..writing.page import AUTHOR, kind_of, layout, line_starts, save_page, split_text
+from ..writing.layout import layout, line_starts, measures_of
+from ..writing.page import AUTHOR, kind_of, save_page
 from ..writing.reader import Reader, load_reader
 from ..writing.sample import draw_words, style_dataset
+from ..writing.shape import split_text
 from ..writing.spelling import Spelling, generate_words, read_back
 
 
@@ -194,6 +203,8 @@ class WritingDesk(Desk):
         super().__init__()
         self.model = model or load_checkpoint()
         self.params = params or WritingOptions()
+        if self.params.width is None:
+            self.params = dataclasses.replace(self.params, width=OPEN_LENGTHS["width"])
         self.dataset = dataset
         self.reader = reader or load_reader()
         self.size = size
@@ -260,11 +271,12 @@ class WritingDesk(Desk):
 def lay_out_sheet(sheet: Sheet, options: WritingOptions, size: float) -> list:  # of placed `Word`s
     "Where the words of a sheet stand: on lines that have the right length once they are enlarged by `size`."
     breaks = sheet.breaks
-    width = options.width / size
+    width = measures_of(options).width / size
     if sheet.kept_lines:
         breaks = sheet.kept_lines.starts
         width = max(width, sheet.kept_lines.width)
-    return layout(list(sheet.words), dataclasses.replace(options, width=width), breaks)
+    options = dataclasses.replace(options, width=width * CANVAS_HEIGHT, paper=None)
+    return layout(list(sheet.words), options, breaks)
 
 
 def enlarged(word: Word, size: float) -> Word:

@@ -58,8 +58,10 @@ from cursivetransformer.training.runs import (
     set_sizes,
     start_or_resume,
 )
-from ..writing.page import layout, respell, save_samples, split_text
+from ..writing.layout import layout
+from ..writing.page import respell, save_samples
 from ..writing.sample import choose_tokens
+from ..writing.shape import split_text
 from ..writing.spelling import Spelling, generate_words, spelling_of
 
 # %% ../../nbs/apps/00_original.ipynb #19ebd2a8

@@ -61,7 +61,6 @@ from .desk import WritingDesk
 from .form import field_widget, value_of
 from .view import describe_offers, describe_page, page_view
 from ..config import CursiveError, WritingOptions, field_of
-from ..ink.curves import MM
 from ..writing.page import FORMATS, indices_of
 
 
@@ -166,7 +165,7 @@ CONTROL_SPECS = {
     "size": ControlSpec(
         label="size, %", unit=100, low=25, high=300, step=5, readout=".0f", help="of what is written"
     ),
-    "width": ControlSpec(label="line length, mm", unit=MM, low=25, high=10_000),
+    "width": ControlSpec(label="line length, mm", low=25, high=10_000),
     "slant": ControlSpec(low=-0.5, high=1.0, step=0.05, none_box="as_written"),
     "warmup_sample_ix": ControlSpec(name="style_word", label="style word", choices=style_choices),
     "author": ControlSpec(choices=author_choices),

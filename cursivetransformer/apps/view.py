@@ -38,8 +38,10 @@ import numpy as np
 
 from .desk import Sheet, WritingDesk
 from ..config import PACKAGE, CursiveError
-from ..ink.curves import INK, MM, box_of, on_page, path_data, pen_attributes
-from ..writing.page import layout
+from ..ink.curves import INK, MM, box_of, on_page
+from ..ink.sheets import Style
+from ..ink.svg import ROUND, line_attributes, path_data
+from ..writing.layout import layout
 
 # %% ../../nbs/apps/05_view.ipynb #d4f10143
 WORD_MARGIN = np.array([0.05, 0.04])  # canvas heights around a word's ink that belong to it
@@ -103,7 +105,7 @@ def page_svg(
 def word_svg(index: int, word: dict, marked: bool, numbered: bool) -> str:
     "A word of a page's description as a part of its picture."
     left, top, width, height = word["box"]
-    parts = [f'<path d="{word["path"]}" {pen_attributes(0.4, INK)}/>']
+    parts = [f'<path d="{word["path"]}" {line_attributes(Style(color=INK))} {ROUND}/>']
     if marked:
         frame = f'rx="1.2" fill="{MARK}26" stroke="{MARK}" stroke-width="0.35"'
         parts.insert(0, f'<rect x="{left}" y="{top}" width="{width}" height="{height}" {frame}/>')

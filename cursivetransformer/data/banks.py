@@ -25,6 +25,7 @@ __all__ = [
     "check_metadata",
     "check_points",
     "parse_item",
+    "style_from",
     "Bank",
     "load_bank",
     "report",
@@ -59,6 +60,7 @@ from ..config import PACKAGE, Config, CursiveError, atomic_file, did_you_mean
 from .remote import fetch
 from .seeds import sample_rng
 from ..ink.points import Word, resample
+from ..ink.sheets import Sheet, Style, WordStyle
 
 # %% ../../nbs/data/02_banks.ipynb #e4f3c269
 SOURCE = "https://raw.githubusercontent.com/greydanus/cursivetransformer/main/data/"
@@ -189,6 +191,9 @@ def check_metadata(item):
     need(isinstance(metadata.get("author", ""), str), "'author' is not a text")
     page = metadata.get("page")
     need(page is None or is_place(page), "'page' is not [x, y]")
+    sheet = metadata.get("sheet", 0)
+    need(type(sheet) is int and 0 <= sheet < PLACE_LIMIT, "'sheet' is not the number of a sheet")
+    need(isinstance(metadata.get("style", {}), dict), "'style' is not an object")
     aspect = metadata.get("aspectRatio")
     need(type(aspect) in (int, float) and 0 < aspect < 1000, "'aspectRatio' is not a positive number")
 
@@ -208,6 +213,7 @@ def check_points(item: dict):
     need(pen_down.any(), "the pen is never down")
 
 
+# %% ../../nbs/data/02_banks.ipynb #84affa68
 def parse_item(item) -> Word:
     """A word from an item of a bank, in canvas heights on the writing line. Raises `CursiveError` saying what
     is wrong."""
@@ -221,8 +227,22 @@ def parse_item(item) -> Word:
     # Where the pen was never lifted, lift it, or the next word would hang on.
     if points[-1, 2]:
         points = np.vstack([points, points[-1] * [1, 1, 0]])
-    page = metadata.get("page")  # generated ink knows its place on a page
-    return Word(metadata["asciiSequence"], points, metadata.get("author", ""), tuple(page) if page else None)
+    word = Word(metadata["asciiSequence"], points, metadata.get("author", ""))
+    if metadata.get("page"):  # generated ink knows its place on a page, and its looks where they are its own
+        word.page = tuple(metadata["page"])
+        word.sheet = metadata.get("sheet", 0)
+        word.style = style_from(metadata.get("style"))
+    return word
+
+
+def style_from(stored: dict | None) -> WordStyle | None:
+    "The looks of a word, as an item of a bank has them. Raises `CursiveError`."
+    if not stored:
+        return None
+    try:
+        return WordStyle(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+    except TypeError as e:  # a name that is none of its fields
+        raise CursiveError(f"'style' cannot be read: {e}") from e
 
 
 # %% ../../nbs/data/02_banks.ipynb #e1ba76c2
@@ -232,6 +252,7 @@ class Bank:
 
     words: list  # of `Word`
     skipped: list = dataclasses.field(default_factory=list)  # one sentence a bad item
+    layout: dict | None = None  # of a saved page: the options that it was laid out with, where not the usual
 
 
 def load_bank(
@@ -248,6 +269,7 @@ def load_bank(
         for i, item in enumerate(items):
             try:
                 bank.words.append(parse_item(item))
+                bank.layout = item["metadata"].get("layout", bank.layout)
             except CursiveError as e:
                 complaint = f"{path}: item {i} cannot be used: {e}."
                 if not skip_bad:
@@ -298,19 +320,32 @@ def to_item(word: Word) -> dict:
     if word.page:
         x, y = word.page
         metadata["page"] = [round(float(x + x0), 5), round(float(y), 5)]
+        if word.sheet:
+            metadata["sheet"] = word.sheet
+        if word.style:
+            metadata["style"] = {k: v for k, v in vars(word.style).items() if v is not None}
     return {"metadata": metadata, "points": rows}
 
 
 # %% ../../nbs/data/02_banks.ipynb #5699a8d7
 @contextlib.contextmanager
-def bank_writer(file, margin=None, linewidth=None, color=None):
-    "As `svg_writer`, into a binary file, but a word bank."
+def bank_writer(
+    file,  # binary, to write into
+    style: Style | None = None,  # as for the other writers of pages; the three are not stored
+    title: str = "",
+    language: str = "en",
+    layout: dict | None = None,  # options that a page was laid out with; stored with its first word
+):
+    "A context: a function that takes sheets, as `svg_writer`'s does, and makes a word bank of their words."
     separator = b""
 
-    def add(words: list):
+    def add(sheet: Sheet):
         nonlocal separator
-        for word in words:
-            file.write(separator + json.dumps(to_item(word)).encode())
+        for word in sheet.words:
+            item = to_item(word)
+            if layout and not separator:
+                item["metadata"]["layout"] = layout
+            file.write(separator + json.dumps(item).encode())
             separator = b",\n"
 
     file.write(b"[")
@@ -321,7 +356,7 @@ def bank_writer(file, margin=None, linewidth=None, color=None):
 def save_bank(words: list, path: str | os.PathLike) -> Path:
     "Write words as a bank, atomically."
     with atomic_file(path) as f, bank_writer(f) as add:
-        add(words)
+        add(Sheet(words))
     return Path(path)
 
 

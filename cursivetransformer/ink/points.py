@@ -49,6 +49,9 @@ class Word:
     author: str = ""
     # (x, y) where the ink's origin lies on a page, canvas heights. Words that a model wrote have one.
     page: tuple | None = None
+    # Colour, width or pen of its own: an `ink.sheets.WordStyle`. None looks as the page does.
+    style: object | None = None
+    sheet: int = 0  # which sheet of paper it stands on, from 0; its `page` is measured from that one's corner
 
 
 # %% ../../nbs/ink/00_points.ipynb #016ffda2

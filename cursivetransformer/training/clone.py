@@ -51,6 +51,7 @@ from ..model.transformer import Transformer
 from .runs import Run, state_to_resume
 from .score import evaluate_words
 from .train import train
+from ..writing.layout import measures_of
 from ..writing.page import save_page
 from ..writing.sample import draw_words
 from ..writing.spelling import Spelling, generate_words
@@ -332,16 +333,17 @@ def compare_hands(
         warnings.simplefilter("ignore")  # a model at the start of its training ends no word
         inks = generate_words(model, [w.text for w in words], how, spelling=Spelling())
     bend = Augmentation(fraction=0.0)
+    measures = measures_of(how)
     page = []
     x = 0.0
-    y = how.first_line
+    y = measures.first_line
     for word, ink in zip(words, inks):
         theirs, ours = (points - [points[:, 0].min(), 0, 0] for points in (bend(word), ink))
         width = max(theirs[:, 0].max(), ours[:, 0].max())
-        if x and x + width > how.width:
+        if x and x + width > measures.width:
             x = 0.0
-            y += 2.5 * how.line_height
+            y += 2.5 * measures.line_height
         page.append(dataclasses.replace(word, points=theirs, page=(x, y)))
-        page.append(dataclasses.replace(word, points=ours, page=(x, y + how.line_height)))
-        x += width + 2 * how.word_space
+        page.append(dataclasses.replace(word, points=ours, page=(x, y + measures.line_height)))
+        x += width + 2 * measures.word_space
     return page

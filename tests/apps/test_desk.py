@@ -7,7 +7,7 @@ from desk_cases import TEXT, changed, inks, seven_words, stubborn_reader
 from cursivetransformer.apps.desk import CANDIDATES, PIECE, WritingDesk
 from cursivetransformer.config import CursiveError, GenerationParams, WritingOptions
 from cursivetransformer.data.banks import load_bank
-from cursivetransformer.ink.curves import on_page
+from cursivetransformer.ink.curves import MM, on_page
 from cursivetransformer.ink.points import Word, slant
 from cursivetransformer.model.checkpoint import save_model
 from cursivetransformer.writing.page import FORMATS, write
@@ -27,13 +27,14 @@ def desk(default, seven):
     return desk
 
 
-@pytest.mark.parametrize("params", [WritingOptions(seed=3, width=6), GenerationParams(seed=3, width=6)])
+@pytest.mark.parametrize("params", [WritingOptions(seed=3, width=150), GenerationParams(seed=3, width=150)])
 def test_a_desk_writes_what_write_writes(default, params):
     desk = WritingDesk(default, params)
     seen = []
     desk.changed = lambda: seen.append((len(desk.sheet.words), desk.done, desk.total))
     desk.write(TEXT)
-    page = write(TEXT, default, seed=3, sentence_line_width=6, respell="auto")
+    how = dict(seed=3, sentence_line_width=6, unevenness=params.unevenness)
+    page = write(TEXT, default, respell="auto", **how)
     assert len(page) == len(TEXT.split()) > PIECE
     assert [(w.text, w.page) for w in desk.page] == [(w.text, w.page) for w in page]
     assert all(np.array_equal(a.points, b.points) for a, b in zip(desk.page, page))
@@ -193,7 +194,7 @@ def test_slant_size_and_line_change_the_page_but_not_the_ink(desk, tmp_path):
     assert desk.sheet.words is words and np.ptp(on_page(desk.picture[0])[:, 0]) > 1.8 * wide
     assert all(abs(slant(w.points)) < 1e-6 for w in desk.picture)
     assert len({w.page[1] for w in desk.page}) == 2  # as much paper, half the words
-    assert max(on_page(w)[:, 0].max() for w in desk.picture) <= desk.params.width
+    assert max(on_page(w)[:, 0].max() for w in desk.picture) <= desk.params.width / MM
     desk.save(tmp_path / "page.json")
     assert all(
         np.allclose(a.points, b.points - [b.points[0, 0], 0, 0], atol=1e-3)

@@ -28,6 +28,7 @@ from cursivetransformer.data.banks import (
 )
 from cursivetransformer.ink.curves import on_page
 from cursivetransformer.ink.points import Word
+from cursivetransformer.ink.sheets import Sheet, WordStyle
 from cursivetransformer.ink.tokens import CharTokenizer
 
 
@@ -188,13 +189,35 @@ def test_saved_words_come_back(tmp_path):
     assert list(to_item(words[0])["metadata"]) == keys.split()
 
 
+def test_a_saved_page_keeps_sheets_looks_and_layout(tmp_path):
+    ink = load_bank("embedded").words[0].points
+    looks = WordStyle(color="#bbb", dash=(1.0, 0.8))
+    words = [Word("of", ink, "me", (1.0, 0.5)), Word("of", ink, "me", (1.0, 0.5), looks, 2)]
+    with open(tmp_path / "page.json", "wb") as f, bank_writer(f, layout={"paper": "a6"}) as add:
+        add(Sheet(words[:1]))
+        add(Sheet(words[1:]))
+    bank = load_bank(str(tmp_path / "page.json"))
+    assert bank.layout == {"paper": "a6"} and [w.sheet for w in bank.words] == [0, 2]
+    assert bank.words[0].style is None and bank.words[1].style == looks
+    assert load_bank("embedded").layout is None
+
+
+@pytest.mark.parametrize("bad", [dict(sheet=-1), dict(sheet="1"), dict(style=3), dict(style={"smell": 1})])
+def test_bad_places_and_looks_are_named(tmp_path, bad):
+    item = to_item(Word("of", load_bank("embedded").words[0].points, "", (1.0, 0.5)))
+    item["metadata"] |= bad
+    (tmp_path / "a.json").write_text(json.dumps([item]))
+    with pytest.raises(CursiveError, match=f"item 0.*{next(iter(bad))}"):
+        load_bank(str(tmp_path / "a.json"))
+
+
 def test_banks_are_json_however_they_are_written(tmp_path):
     words = load_bank("embedded").words[:3]
     file = io.BytesIO()
     with bank_writer(file) as add:
-        add(words[:2])
-        add([])
-        add(words[2:])
+        add(Sheet(words[:2]))
+        add(Sheet([]))
+        add(Sheet(words[2:]))
     assert json.loads(file.getvalue()) == [to_item(w) for w in words]
     assert save_bank(words, tmp_path / "b.json").read_bytes() == file.getvalue()
     assert json.loads(save_bank([], tmp_path / "none.json").read_text()) == []

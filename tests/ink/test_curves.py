@@ -1,42 +1,12 @@
-import re
-import xml.etree.ElementTree as ET
-
 import numpy as np
-from ink_cases import lines, page, text_of, words_of
+from ink_cases import page
 
-from cursivetransformer.ink.curves import MM, bezier, flatten, plot_words, svg_writer, to_svg
+from cursivetransformer.ink.curves import MM, bezier, flatten, plot_words
+from cursivetransformer.ink.sheets import restyle
 
 
 def ink_on_page(words):
     return np.vstack([w.points[:, :2] + w.page for w in words])
-
-
-def test_svg_is_one_path_that_holds_all_the_ink():
-    svg = ET.fromstring(to_svg(page()))
-    paths = [e for e in svg.iter() if e.tag.endswith("path")]
-    assert len(paths) == 1
-    assert paths[0].get("stroke-linejoin") == paths[0].get("stroke-linecap") == "round"
-    assert paths[0].get("fill") == "none"
-    x, y, w, h = map(float, svg.get("viewBox").split())
-    numbers = np.array(re.findall(r"-?\d+\.\d+", paths[0].get("d")), float).reshape(-1, 2)
-    ends = ink_on_page(page()) * MM
-    assert ends[:, 0].min() >= x and ends[:, 0].max() <= x + w
-    assert ends[:, 1].min() >= y and ends[:, 1].max() <= y + h
-    assert paths[0].get("d").count("M") == 10 and len(numbers) > 80
-
-
-def test_svg_is_the_same_at_once_and_line_by_line():
-    pieces = []
-    with svg_writer(pieces.append, margin=0.3, linewidth=0.7, color="#a03") as add:
-        for line in lines(30):
-            add(line)
-    words = words_of(lines(30))
-    assert "".join(pieces) == to_svg(words, margin=0.3, linewidth=0.7, color="#a03")
-    assert text_of(svg_writer, words) == to_svg(words) == to_svg(words, 0.2, 0.4, "#000")
-
-
-def test_text_in_svg_cannot_become_markup():
-    assert ET.fromstring(to_svg(page()))[0].text == " ".join(w.text for w in page())
 
 
 def test_curves_pass_through_the_points_and_do_not_loop_at_cusps():
@@ -53,6 +23,12 @@ def test_a_plot_shows_all_the_ink_and_the_indices():
     points = ink_on_page(page())
     assert ax.get_xlim()[0] <= points[:, 0].min() and ax.get_xlim()[1] >= points[:, 0].max()
     assert ax.yaxis_inverted()
+
+
+def test_a_plot_shows_the_colours_and_widths_that_words_have_of_their_own():
+    fig, ax = plot_words(restyle(page(), [1, 2], color="#ff0000", stroke_width=0.8), color="#000000")
+    looks = [(patch.get_edgecolor()[0], patch.get_linewidth()) for patch in ax.patches]
+    assert looks == [(0, 1.3), (1, 2.6), (0, 1.3)]
 
 
 def test_flattened_curves_stay_at_the_curve():
