@@ -58,7 +58,8 @@ import numpy as np
 from ..config import PACKAGE, Config, CursiveError, atomic_file, did_you_mean
 from .remote import fetch
 from .seeds import sample_rng
-from ..ink.points import Word, resample
+from ..ink.points import Provenance, Word, resample
+from ..ink.tokens import spelled
 
 # %% ../../nbs/data/02_banks.ipynb #e4f3c269
 SOURCE = "https://raw.githubusercontent.com/greydanus/cursivetransformer/main/data/"
@@ -189,6 +190,9 @@ def check_metadata(item):
     need(isinstance(metadata.get("author", ""), str), "'author' is not a text")
     page = metadata.get("page")
     need(page is None or is_place(page), "'page' is not [x, y]")
+    need(isinstance(metadata.get("hand", ""), str), "'hand' is not a text")
+    need(isinstance(metadata.get("edition", ""), str), "'edition' is not a text")
+    need(type(metadata.get("seed", 0)) is int, "'seed' is not a whole number")
     aspect = metadata.get("aspectRatio")
     need(type(aspect) in (int, float) and 0 < aspect < 1000, "'aspectRatio' is not a positive number")
 
@@ -221,8 +225,12 @@ def parse_item(item) -> Word:
     # Where the pen was never lifted, lift it, or the next word would hang on.
     if points[-1, 2]:
         points = np.vstack([points, points[-1] * [1, 1, 0]])
-    page = metadata.get("page")  # generated ink knows its place on a page
-    return Word(metadata["asciiSequence"], points, metadata.get("author", ""), tuple(page) if page else None)
+    word = Word(metadata["asciiSequence"], points, metadata.get("author", ""))
+    if metadata.get("page"):  # generated ink knows its place on a page
+        word.page = tuple(metadata["page"])
+    if "edition" in metadata:
+        word.provenance = Provenance(metadata.get("hand", ""), metadata["edition"], metadata.get("seed", 0))
+    return word
 
 
 # %% ../../nbs/data/02_banks.ipynb #e1ba76c2
@@ -298,6 +306,8 @@ def to_item(word: Word) -> dict:
     if word.page:
         x, y = word.page
         metadata["page"] = [round(float(x + x0), 5), round(float(y), 5)]
+    if word.provenance:
+        metadata |= word.provenance._asdict()
     return {"metadata": metadata, "points": rows}
 
 
@@ -442,6 +452,7 @@ def usable(words: list, config: Config) -> list:
     def is_usable(text: str) -> bool:
         return set(text) <= known and (config.add_digits or not any(c.isdigit() for c in text))
 
+    words = [dataclasses.replace(w, text=spelled(w.text, config.alphabet)) for w in words]
     kept = [w for w in words if is_usable(w.text)]
     if not kept:
         raise CursiveError(f"None of the {len(words)} words is spelled in the alphabet {config.alphabet!r}.")

@@ -12,6 +12,7 @@ __all__ = [
     "DROP",
     "PIXEL",
     "STRIDE",
+    "Provenance",
     "Word",
     "stroke_ids",
     "strokes",
@@ -35,11 +36,20 @@ __all__ = [
 # %% ../../nbs/ink/00_points.ipynb #ea5f6064
 import dataclasses
 import sys
+import typing
 
 import numpy as np
 
 
 # %% ../../nbs/ink/00_points.ipynb #d98b73b1
+class Provenance(typing.NamedTuple):
+    "How a model drew a word."
+
+    hand: str  # whose, or a mix of several; empty where the model does not say whose it writes
+    edition: str  # of the model, as `model.checkpoint.edition_of` has it
+    seed: int
+
+
 @dataclasses.dataclass
 class Word:
     "A written word: what it says, its ink, and whose hand it is."
@@ -49,6 +59,7 @@ class Word:
     author: str = ""
     # (x, y) where the ink's origin lies on a page, canvas heights. Words that a model wrote have one.
     page: tuple | None = None
+    provenance: Provenance | None = None  # of a word that a model wrote, where it is known
 
 
 # %% ../../nbs/ink/00_points.ipynb #016ffda2
