@@ -21,6 +21,7 @@ _HOME = {
     "model.transformer": "Transformer",
     "model.checkpoint": "load_checkpoint save_model",
     "writing.reader": "Reader legibility load_reader read",
+    "writing.hands": "Hand known_hands open_hand read_hand save_hand",
     "writing.spelling": "Spelling",
     "writing.capture": "Trace capture replay trace_ink trace_words",
     "writing.align": "align_strokes pointers",

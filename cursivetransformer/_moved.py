@@ -104,7 +104,6 @@ RENAMED = {
     "train.train_in": "training.train.train_loop",
     "widgets.PAD": "apps.view.WORD_MARGIN",
     "widgets.Candidate": "apps.desk.WordCandidate",
-    "widgets.NO_STYLE": "apps.panel.NOTHING",
     "widgets.drawing": "apps.view.describe_page",
     "widgets.offered": "apps.view.describe_offers",
     "widgets.still": "apps.view.page_svg",
@@ -147,6 +146,7 @@ GONE = {
     "widgets.SCRIPT": "it is a file, apps/page.js",
     "widgets.STYLE": "it is a file, apps/page.css",
     "widgets.make_controls": "apps.panel.make_buttons and apps.panel.make_fields do its work",
+    "widgets.NO_STYLE": "apps.panel offers no style words: author_choices offers hands",
 }
 PACKAGE = __package__
 

@@ -21,6 +21,7 @@ from cursivetransformer.apps.command_collect import (
     wordbank_parser,
 )
 from .apps.command_eval import data_command, data_parser, eval_command, eval_parser
+from .apps.command_hands import hands_command, hands_parser
 from cursivetransformer.apps.command_train import (
     clone_command,
     clone_parser,
@@ -44,6 +45,7 @@ class Command(typing.NamedTuple):
 
 COMMANDS = {
     "write": Command("Write a text as a drawing, pages, animation or plot.", write_parser, write_command),
+    "hands": Command("List hands, draw them, add somebody's.", hands_parser, hands_command),
     "train": Command("Train a model.", config_parser, train_command),
     "clone": Command("Teach a model your own hand, from 50 words or more.", clone_parser, clone_command),
     "train-reader": Command("Train a reader of handwriting.", train_reader_parser, train_reader_command),

@@ -6,6 +6,7 @@
 __all__ = [
     "PACKAGE",
     "ALPHABET",
+    "LATIN",
     "POSITIONS",
     "SCHEDULES",
     "WANDB_MODES",
@@ -40,6 +41,7 @@ __all__ = [
     "Settings",
     "checked",
     "takes",
+    "latin_characters",
     "DataSettings",
     "ModelSettings",
     "TrainingSettings",
@@ -78,6 +80,7 @@ import numbers
 import os
 import tempfile
 import typing
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -280,6 +283,20 @@ def takes(
 ALPHABET = " enaitoshrdx.vpukbgfcymzw1lqj804I92637OTAS5N)EHR\"'(BCQLMWYU,ZF!DXV?KPGJ"
 
 
+def latin_characters() -> str:  # 194 of them
+    """The published alphabet, and what else Latin texts take when they are decomposed (Unicode's NFD: each
+    letter, then its marks): ASCII, Latin-1, Latin Extended-A, the Vietnamese and Romanian letters,
+    typographic quotes, dashes and bullets, the euro, superscript digits."""
+    ranges = (0x21, 0x7F), (0xA1, 0xAD), (0xAE, 0x180), (0x1EA0, 0x1EFA), (0x218, 0x21C)
+    composed = "".join(chr(code) for first, end in ranges for code in range(first, end))
+    composed += "ƠơƯưẞ‘’‚“”„‹›–—•…€⁰⁴⁵⁶⁷⁸⁹"
+    decomposed = set(unicodedata.normalize("NFD", composed))
+    return ALPHABET + "".join(sorted(decomposed - set(ALPHABET)))
+
+
+LATIN = latin_characters()
+
+
 # %% ../nbs/00_config.ipynb #a6d0241d
 @dataclass
 class DataSettings(Settings):
@@ -295,6 +312,9 @@ class DataSettings(Settings):
     test_share: float = knob(0.05, "data", "share of the texts that is held out", 0.0, 0.9)
     split_version: int = knob(2, "data", "texts are held out by 2: their hash, 1: the seed", 1, 2)
     splice: float = knob(0.3, "data", "words to make of others, for each that there is", 0.0, 10.0)
+    writers: int = knob(0, "data", "synthetic writers to learn beside the banks' hands", 0, 10**6)
+    writer_words: int = knob(100, "data", "words of each synthetic writer", 1, 10**6)
+    bank_share: float = knob(0.5, "data", "with writers: share of samples in the banks' hands", 0.0, 1.0)
     augment: bool = knob(True, "data", "vary slant, size, rotation and downsampling of training samples")
     downsample_mean: float = knob(0.65, "data", "share of a stroke's points left out", 0.0, 0.99)
     downsample_width: float = knob(0.1, "data", "how much that share varies from sample to sample", 0.0, 1.0)
@@ -480,7 +500,9 @@ def load_config(path: str | os.PathLike) -> Config:
 class HandOptions(Settings):
     "Whose hand writes, and how freely."
 
-    author: str | None = knob(None, "hand", "whose hand, of a model with several; none: its first")
+    author: str | None = knob(
+        None, "hand", "whose hand (cursive hands), or a mix: sam:0.7+print:0.3; none: the first"
+    )
     seed: int = knob(0, "hand", "same seed, same ink", 0, 2**62)
     temperature: float = knob(0.5, "hand", "below 1 is neater, above 1 wilder", above=0)
     top_k: int | None = knob(None, "hand", "keep so many of the likeliest tokens; none: all", 1, 10**6)
@@ -582,7 +604,9 @@ class DecodingOptions(Settings):
     num_steps: int | None = knob(None, "decoding", "tokens a group may take; none: what it needs", 16, 10**6)
     n_at_a_time: int = knob(1, "decoding", "words written together, one reached from the other", 1, 10**6)
     n_words: int = knob(4, "decoding", "words in the context of a model without start token", 1, 10**6)
-    warmup_sample_ix: int | None = knob(None, "decoding", "sample whose first word sets the style", 0, 10**9)
+    warmup_sample_ix: int | None = knob(
+        None, "decoding", "original models only: sample with the style word", 0, 10**9
+    )
     verbose: bool = knob(False, "decoding", "print what is being written")
 
 

@@ -75,7 +75,7 @@ def paths(folder):
         (["data", "nothing.json"], "no word bank"),
         (["bench", "speed"], "data, train, sample"),
         (["wriet", "a"], "Did you mean 'write'?"),
-        (["xyz"], "There are write, train, clone"),
+        (["xyz"], "There are write, hands, train, clone"),
         ([], "required"),
     ],
 )

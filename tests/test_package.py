@@ -79,7 +79,13 @@ def test_a_wheel_has_every_module_and_file_and_nothing_else(wheel):
         assert z.read("cursivetransformer/collect.html") == (ROOT / "collect.html").read_bytes()
     files = [p.relative_to(house.PACKAGE) for p in house.PACKAGE.rglob("*") if p.is_file()]
     ours = {p.as_posix() for p in files if p.parent.name not in ("__pycache__", ".ipynb_checkpoints")}
-    assert {"default.safetensors", "reader.safetensors", "embedded.json.zip", "MODEL_CARD.md"} < ours
+    assert {
+        "default.safetensors",
+        "reader.safetensors",
+        "embedded.json.zip",
+        "fonts.zip",
+        "MODEL_CARD.md",
+    } < ours
     assert names == ours | {"collect.html"} and not rest
 
 

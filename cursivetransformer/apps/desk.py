@@ -22,6 +22,7 @@ __all__ = [
     "describe_misread",
     "summary",
     "draw_candidates",
+    "draw_others",
     "salt_of",
     "read_drawings",
     "offer_candidates",
@@ -30,7 +31,6 @@ __all__ = [
     "respell_marked",
     "respell_summary",
     "load_model",
-    "style_words",
 ]
 
 # %% ../../nbs/apps/04_desk.ipynb #36a16edc
@@ -53,14 +53,15 @@ from cursivetransformer.config import (
 )
 from ..data.dataset import StrokeDataset
 from ..data.seeds import sample_rng
-from ..ink.points import Word
+from ..ink.points import Provenance, Word
 from ..ink.tokens import fold
 from ..model.checkpoint import load_checkpoint
 from ..model.transformer import Transformer
+from ..writing.hands import OpenHand, hands_again, names_to_choose, open_hand, same_name
 from ..writing.layout import layout, line_starts, measures_of
 from ..writing.page import AUTHOR, kind_of, save_page
 from ..writing.reader import Reader, load_reader
-from ..writing.sample import draw_words, style_dataset
+from ..writing.sample import draw_words
 from ..writing.shape import split_text
 from ..writing.spelling import Spelling, generate_words, read_back
 
@@ -262,10 +263,6 @@ class WritingDesk(Desk):
         bundled one. Raises `CursiveError`."""
         load_model(self, path)
 
-    def styles(self, most: int = 200) -> dict:  # text: the `warmup_sample_ix` that begins with it
-        "Words in whose style can be written, found in so many samples."
-        return style_words(self.dataset or style_dataset(self.model), most)
-
 
 # %% ../../nbs/apps/04_desk.ipynb #7e42556c
 def lay_out_sheet(sheet: Sheet, options: WritingOptions, size: float) -> list:  # of placed `Word`s
@@ -343,6 +340,7 @@ def write_pieces(
     return spellings
 
 
+# %% ../../nbs/apps/04_desk.ipynb #aea9a25f
 def add_words(
     desk: WritingDesk,
     texts: list,  # in the model's alphabet
@@ -352,8 +350,10 @@ def add_words(
     "Write words, and mark those that read wrong."
     at = 0 if fresh else len(desk.sheet.words)
     places = range(at, at + len(texts))
-    spelling = Spelling(desk.reader)
-    inks = generate_words(desk.model, texts, options, desk.dataset, word_indices=places, spelling=spelling)
+    hand = open_hand(options.author, desk.model)
+    options = hand.options(options)
+    spelling = Spelling(hand.reader or desk.reader)
+    inks = generate_words(hand.model, texts, options, desk.dataset, word_indices=places, spelling=spelling)
     # Of words that drawing again does not mend, marks would be no help.
     says = {} if spelling.given_up else {at + m.index: m.said for m in spelling.misread}
     with desk.lock:  # words may have been marked in the meantime
@@ -361,7 +361,9 @@ def add_words(
             desk.sheet = fresh
             desk.offers = {}
         sheet = desk.sheet
-        words = sheet.words + tuple(Word(text, ink, AUTHOR) for text, ink in zip(texts, inks))
+        made = hand.provenance(options)
+        new = tuple(Word(text, ink, AUTHOR, provenance=made) for text, ink in zip(texts, inks))
+        words = sheet.words + new
         desk.put(words=words, marks=sheet.marks | says.keys(), says={**sheet.says, **says})
     return spelling
 
@@ -411,17 +413,25 @@ CANDIDATES = 4  # drawings a word to choose from
 
 
 def draw_candidates(desk: WritingDesk, indices: list) -> dict:  # index: its candidates, the best first
-    "Other drawings of some words."
-    places = [i for i in indices for _ in range(CANDIDATES)]
-    words = [desk.sheet.words[i] for i in places]
-    texts = [fold(w.text, desk.model.config.alphabet) for w in words]
-    salt = [salt_of(w, k % CANDIDATES) for k, w in enumerate(words)]
-    options = dataclasses.replace(desk.params, n_at_a_time=1, do_sample=True)
-    drawings = list(draw_words(desk.model, texts, options, desk.dataset, salt=salt, word_indices=places))
+    "Other drawings of some words, each in the hand that it is written in."
     found = {i: [] for i in indices}
-    for i, candidate in zip(places, read_drawings(desk.reader, texts, drawings)):
-        found[i].append(candidate)
+    words = desk.sheet.words
+    for author, those in hands_again(words, indices, None, desk.model).items():
+        hand = open_hand(author or desk.params.author, desk.model)
+        places = [i for i in those for _ in range(CANDIDATES)]
+        for i, candidate in zip(places, draw_others(desk, [words[i] for i in places], places, hand)):
+            found[i].append(candidate)
     return {i: sorted(candidates, key=lambda c: c.rank, reverse=True) for i, candidates in found.items()}
+
+
+# %% ../../nbs/apps/04_desk.ipynb #623954b7
+def draw_others(desk: WritingDesk, words: list, places: list, hand: OpenHand) -> list:  # of `WordCandidate`
+    "A drawing for each of some words, `CANDIDATES` of which are one after the other the same; in one hand."
+    texts = [fold(w.text, hand.model.config.alphabet) for w in words]
+    salt = [salt_of(w, k % CANDIDATES) for k, w in enumerate(words)]
+    options = dataclasses.replace(hand.options(desk.params), n_at_a_time=1, do_sample=True)
+    drawings = list(draw_words(hand.model, texts, options, desk.dataset, salt=salt, word_indices=places))
+    return read_drawings(hand.reader or desk.reader, texts, drawings, hand.provenance(options))
 
 
 def salt_of(word: Word, number: int) -> int:
@@ -429,17 +439,19 @@ def salt_of(word: Word, number: int) -> int:
     return int(sample_rng(zlib.crc32(word.points.round(4).tobytes()), number).integers(2**62))
 
 
+# %% ../../nbs/apps/04_desk.ipynb #455c93a8
 def read_drawings(
     reader: Reader,
     texts: list,  # what each should read as
     drawings: list,  # of `Drawn`
+    made: Provenance | None = None,  # how they were drawn
 ) -> list:  # of `WordCandidate`
     "Drawings of words as candidates, with what a reader makes of them."
     known = [k for k, text in enumerate(texts) if set(text) <= set(reader.alphabet)]
     read = dict(zip(known, read_back(reader, [texts[k] for k in known], [drawings[k] for k in known])))
     candidates = []
     for k, (text, drawing) in enumerate(zip(texts, drawings)):
-        word = Word(text, drawing.ink, AUTHOR)
+        word = Word(text, drawing.ink, AUTHOR, provenance=made)
         if k in read:
             rank = Rank(drawing.ended, read[k].right, read[k].score)
             candidates.append(WordCandidate(word, read[k].said, rank))
@@ -520,22 +532,10 @@ def load_model(desk: WritingDesk, path: str | None):
     name = path or "the bundled model"
     desk.tell(f"Loading {name} …")
     model = load_checkpoint(path)
-    if desk.params.author not in model.authors:
+    if same_name(desk.params.author or "", names_to_choose(model)) is None:
         desk.params = dataclasses.replace(desk.params, author=None)
     desk.model = model
     desk.offers = {}
     count = sum(p.numel() for p in model.parameters())
     shape = f"{model.config.n_layer} layers of width {model.config.n_embd}"
     desk.tell(f"Writing with {name}: {count:,} parameters in {shape}.")
-
-
-def style_words(
-    dataset: StrokeDataset,
-    most: int,  # samples to look at
-) -> dict:  # text: the `warmup_sample_ix` that begins with it
-    "The work of `WritingDesk.styles`: the first word of each sample, in the order of the alphabet."
-    numbers = {}
-    for i in reversed(range(min(most, len(dataset)))):  # of samples that begin alike, the first counts
-        first = dataset.choose(i, dataset.config.num_words)[0]
-        numbers[dataset.words[first].text] = i
-    return dict(sorted(numbers.items()))

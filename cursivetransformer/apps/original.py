@@ -58,6 +58,7 @@ from cursivetransformer.training.runs import (
     set_sizes,
     start_or_resume,
 )
+from ..writing.hands import open_hand
 from ..writing.layout import layout
 from ..writing.page import respell, save_samples
 from ..writing.sample import choose_tokens
@@ -168,6 +169,9 @@ def generate_paragraph(
     respell: str | Spelling | None = None,  # "auto": draw words again that read wrong, as `write` does
 ) -> list:  # of (N, 3) arrays of radius, theta, pen_down, one a word
     "Write a text, or some words of it again. Raises `CursiveError`."
+    hand = open_hand(params.author, model)
+    model = hand.model
+    params = hand.options(params)
     words, _ = split_text(fold(text, model.config.alphabet))
     if word_list_offsets is not None:
         if params.verbose:
@@ -175,7 +179,7 @@ def generate_paragraph(
         return regenerate(model, dataset, words, params, word_list_offsets, set(regenerate_ixs or []))
     if params.verbose:
         print(f"Writing {len(words)} words")
-    spelling = spelling_of(respell, params)
+    spelling = spelling_of(respell, params, hand.reader)
     ink = generate_words(model, words, params, dataset, spelling=spelling)
     if spelling:
         spelling.complain()

@@ -5,7 +5,6 @@
 # %% auto #0
 __all__ = [
     "SHOWN_OPTIONS",
-    "NOTHING",
     "CONTROL_SPECS",
     "LABEL_WIDTH",
     "LABEL_STYLE",
@@ -17,7 +16,6 @@ __all__ = [
     "Worker",
     "attempt",
     "Choices",
-    "style_choices",
     "author_choices",
     "ControlSpec",
     "in_words",
@@ -61,6 +59,7 @@ from .desk import WritingDesk
 from .form import field_widget, value_of
 from .view import describe_offers, describe_page, page_view
 from ..config import CursiveError, WritingOptions, field_of
+from ..writing.hands import names_to_choose, same_name
 from ..writing.page import FORMATS, indices_of
 
 
@@ -117,8 +116,7 @@ def attempt(desk: WritingDesk, task: typing.Callable, *args):
 
 # %% ../../nbs/apps/06_panel.ipynb #2c6b3f11
 # Options of writing that have a control, two in a row; and the desk's size.
-SHOWN_OPTIONS = ("temperature", "seed", "size", "width", "slant", "warmup_sample_ix", "author")
-NOTHING = -1  # stands for None among choices, where None would mean that nothing is chosen
+SHOWN_OPTIONS = ("temperature", "seed", "size", "width", "slant", "author")
 
 
 class Choices(typing.NamedTuple):
@@ -128,19 +126,12 @@ class Choices(typing.NamedTuple):
     chosen: object  # the value of one of them
 
 
-def style_choices(desk: WritingDesk) -> Choices:
-    "Words in whose style can be written."
-    chosen = desk.params.warmup_sample_ix
-    styles = desk.styles()
-    if chosen not in (None, *styles.values()):
-        styles[f"sample {chosen}"] = chosen
-    return Choices([("none", NOTHING), *styles.items()], NOTHING if chosen is None else chosen)
-
-
 def author_choices(desk: WritingDesk) -> Choices:
-    "Whose hand a model can write."
-    authors = list(desk.model.authors)
-    return Choices(authors, desk.params.author or next(iter(authors), None))
+    "The hands that can be written: the model's and the user's; and a mix, where the desk came with one."
+    authors = names_to_choose(desk.model)
+    asked = desk.params.author
+    chosen = next(iter(authors), None) if asked is None else same_name(asked, authors) or asked
+    return Choices(authors if chosen in (None, *authors) else [*authors, chosen], chosen)
 
 
 # %% ../../nbs/apps/06_panel.ipynb #661e2971
@@ -148,7 +139,6 @@ def author_choices(desk: WritingDesk) -> Choices:
 class ControlSpec:
     "In what the control of an option differs from what the table of options says."
 
-    name: str = ""  # of the control, in `WritingApp.controls`; empty: the option's
     label: str = ""  # before the control; empty: the option's name
     help: str = ""  # empty: the option's
     unit: float = 1.0  # the control shows so many times the option
@@ -167,7 +157,6 @@ CONTROL_SPECS = {
     ),
     "width": ControlSpec(label="line length, mm", low=25, high=10_000),
     "slant": ControlSpec(low=-0.5, high=1.0, step=0.05, none_box="as_written"),
-    "warmup_sample_ix": ControlSpec(name="style_word", label="style word", choices=style_choices),
     "author": ControlSpec(choices=author_choices),
 }
 
@@ -222,7 +211,7 @@ class OptionControl:
         value = self.value_on(desk)
         self.widget = option_widget(option, self.spec, value)
         self.none_box = None
-        self.widgets = {self.spec.name or option: self.widget}  # both, by their names
+        self.widgets = {option: self.widget}  # both, by their names
         if self.spec.none_box:
             self.none_box = self.make_none_box(value is None)
             self.widgets[self.spec.none_box] = self.none_box
@@ -245,7 +234,7 @@ class OptionControl:
         if self.none_box is not None and self.none_box.value:
             return None
         if self.spec.choices:
-            return None if shown == NOTHING else shown
+            return shown
         if isinstance(shown, str):
             return value_of(WritingOptions, self.option, shown)
         return shown if self.spec.unit == 1 else shown / self.spec.unit
@@ -561,7 +550,7 @@ def load_and_update_choices(app: WritingApp):
 
 
 def update_choices(app: WritingApp):
-    "Offer the style words and the authors that there are."
+    "Offer the hands that there are."
     with app.updating():
         for control in app.option_controls:
             control.update_choices(app.desk)

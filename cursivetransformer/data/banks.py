@@ -59,8 +59,9 @@ import numpy as np
 from ..config import PACKAGE, Config, CursiveError, atomic_file, did_you_mean
 from .remote import fetch
 from .seeds import sample_rng
-from ..ink.points import Word, resample
+from ..ink.points import Provenance, Word, resample
 from ..ink.sheets import Sheet, Style, WordStyle
+from ..ink.tokens import spelled
 
 # %% ../../nbs/data/02_banks.ipynb #e4f3c269
 SOURCE = "https://raw.githubusercontent.com/greydanus/cursivetransformer/main/data/"
@@ -194,6 +195,9 @@ def check_metadata(item):
     sheet = metadata.get("sheet", 0)
     need(type(sheet) is int and 0 <= sheet < PLACE_LIMIT, "'sheet' is not the number of a sheet")
     need(isinstance(metadata.get("style", {}), dict), "'style' is not an object")
+    need(isinstance(metadata.get("hand", ""), str), "'hand' is not a text")
+    need(isinstance(metadata.get("edition", ""), str), "'edition' is not a text")
+    need(type(metadata.get("seed", 0)) is int, "'seed' is not a whole number")
     aspect = metadata.get("aspectRatio")
     need(type(aspect) in (int, float) and 0 < aspect < 1000, "'aspectRatio' is not a positive number")
 
@@ -232,6 +236,8 @@ def parse_item(item) -> Word:
         word.page = tuple(metadata["page"])
         word.sheet = metadata.get("sheet", 0)
         word.style = style_from(metadata.get("style"))
+    if "edition" in metadata:
+        word.provenance = Provenance(metadata.get("hand", ""), metadata["edition"], metadata.get("seed", 0))
     return word
 
 
@@ -324,6 +330,8 @@ def to_item(word: Word) -> dict:
             metadata["sheet"] = word.sheet
         if word.style:
             metadata["style"] = {k: v for k, v in vars(word.style).items() if v is not None}
+    if word.provenance:
+        metadata |= word.provenance._asdict()
     return {"metadata": metadata, "points": rows}
 
 
@@ -477,6 +485,7 @@ def usable(words: list, config: Config) -> list:
     def is_usable(text: str) -> bool:
         return set(text) <= known and (config.add_digits or not any(c.isdigit() for c in text))
 
+    words = [dataclasses.replace(w, text=spelled(w.text, config.alphabet)) for w in words]
     kept = [w for w in words if is_usable(w.text)]
     if not kept:
         raise CursiveError(f"None of the {len(words)} words is spelled in the alphabet {config.alphabet!r}.")

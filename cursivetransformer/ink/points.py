@@ -12,6 +12,7 @@ __all__ = [
     "DROP",
     "PIXEL",
     "STRIDE",
+    "Provenance",
     "Word",
     "stroke_ids",
     "strokes",
@@ -35,11 +36,20 @@ __all__ = [
 # %% ../../nbs/ink/00_points.ipynb #ea5f6064
 import dataclasses
 import sys
+import typing
 
 import numpy as np
 
 
 # %% ../../nbs/ink/00_points.ipynb #d98b73b1
+class Provenance(typing.NamedTuple):
+    "How a model drew a word."
+
+    hand: str  # whose, or a mix of several; empty where the model does not say whose it writes
+    edition: str  # of the model, as `model.checkpoint.edition_of` has it
+    seed: int
+
+
 @dataclasses.dataclass
 class Word:
     "A written word: what it says, its ink, and whose hand it is."
@@ -52,6 +62,7 @@ class Word:
     # Colour, width or pen of its own: an `ink.sheets.WordStyle`. None looks as the page does.
     style: object | None = None
     sheet: int = 0  # which sheet of paper it stands on, from 0; its `page` is measured from that one's corner
+    provenance: Provenance | None = None  # of a word that a model wrote, where it is known
 
 
 # %% ../../nbs/ink/00_points.ipynb #016ffda2

@@ -35,6 +35,7 @@ __all__ = [
     "unit_values",
     "CartesianTokenizer",
     "same_edges",
+    "spelled",
     "fold_character",
     "fold",
     "CharTokenizer",
@@ -60,6 +61,7 @@ def bins(
     xp = array_module(values)
     if xp is not np:
         edges = xp.asarray(edges, device=values.device)
+        values = values.contiguous()
     return xp.searchsorted(edges, values, side="right") - 1
 
 
@@ -452,6 +454,13 @@ FOLDS = {
 NO_HYPHEN = {"-": " "}
 
 
+def spelled(text: str, alphabet: str) -> str:
+    """A text as an alphabet spells it: if that has marks of its own, letters and their marks apart (Unicode's
+    NFD), else composed."""
+    has_marks = any(unicodedata.combining(c) for c in alphabet)
+    return unicodedata.normalize("NFD" if has_marks else "NFC", text)
+
+
 def fold_character(
     character: str,
     alphabet: str,
@@ -474,6 +483,7 @@ def fold(
 ) -> str:  # the same text in the alphabet's characters; line breaks stay
     """Replace accents, typographic quotes and dashes by what the alphabet has, with one warning that says
     what changed. Raises `CursiveError` naming the characters for which there is nothing."""
+    text = spelled(text, alphabet)
     folded = {c: fold_character(c, alphabet) for c in dict.fromkeys(text)}
     missing = [repr(c) for c, new in folded.items() if new is None]
     if missing:

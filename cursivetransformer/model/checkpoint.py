@@ -10,6 +10,8 @@ __all__ = [
     "FIRST_STATE",
     "DEFAULT",
     "DEFAULT_SHA256",
+    "EDITION_DIGITS",
+    "EDITIONS",
     "CheckpointError",
     "digest",
     "save_model",
@@ -26,6 +28,8 @@ __all__ = [
     "find_file",
     "open_checkpoint",
     "load_checkpoint",
+    "edition_of",
+    "in_words",
     "save_state",
     "load_state",
 ]
@@ -57,7 +61,7 @@ from cursivetransformer.config import (
 from ..data.remote import fetched_model, parse_reference
 from ..ink.tokenizers import stroke_tokenizer, tokenizer_of
 from ..ink.tokens import CharTokenizer
-from .lora import build_model
+from .lora import build_model, shared_weights
 from .transformer import Transformer
 
 # %% ../../nbs/model/06_checkpoint.ipynb #d9f7e7ff
@@ -90,6 +94,7 @@ def save_model(
     step: int = 0,
     loss: float | None = None,  # held-out nats a token
     half: bool = False,  # in half precision, for a file that is passed on; it is loaded in single precision
+    hands: dict | None = None,  # name of a hand in it: what is known of it, as `writing.hands.Hand` has it
 ) -> Path:
     "Write weights, config and tokenizers as one file, atomically."
     from safetensors.torch import save
@@ -107,6 +112,8 @@ def save_model(
         "tokenizer": json.dumps(tokenizer_of(c).spec()),
         "characters": json.dumps(CharTokenizer(c.alphabet, c.context_block_size).spec()),
     }
+    if hands:
+        header["hands"] = json.dumps(hands)
     return write_atomic(path, save(weights, {**header, "sha256": digest(weights, header)}))
 
 
@@ -319,6 +326,26 @@ def load_checkpoint(
     wandb:ENTITY/PROJECT/RUN; "default" or None is the bundled one. Raises `CheckpointError`, or `RunError`
     for W&B."""
     return open_checkpoint(path, device)[0]
+
+
+# %% ../../nbs/model/06_checkpoint.ipynb #657cf8f9
+EDITION_DIGITS = 12  # of a model that has no number
+# Digests of the models that came with releases, and which editions they are.
+EDITIONS = {"2d13db914c79": "6"}
+
+
+def edition_of(model: Transformer) -> str:
+    "Which edition a model is: a number, or 12 hexadecimal digits of a model that was never released."
+    weights = {name: value.detach().float() for name, value in shared_weights(model).items()}
+    c = model.config
+    characters = CharTokenizer(c.alphabet, c.context_block_size).spec()
+    found = digest(weights, {"tokenizer": tokenizer_of(c).spec(), "characters": characters})[:EDITION_DIGITS]
+    return EDITIONS.get(found, found)
+
+
+def in_words(edition: str) -> str:
+    "An edition in a sentence: `edition 6`, or `the model 0123456789ab`."
+    return f"edition {edition}" if len(edition) < EDITION_DIGITS else f"the model {edition}"
 
 
 # %% ../../nbs/model/06_checkpoint.ipynb #be58abcc

@@ -14,10 +14,17 @@ __all__ = [
     "add_authors",
     "in_hand",
     "check_author",
+    "vectors_of",
+    "with_vector",
+    "shared_weights",
+    "low_rank_changes",
 ]
 
 # %% ../../nbs/model/05_lora.ipynb #42392d90
 import contextlib
+import copy
+import dataclasses
+import re
 
 import torch
 from torch import nn
@@ -152,3 +159,50 @@ def check_author(model: Transformer, author: str):
     if author not in known:
         hint = did_you_mean(author, known)
         raise ConfigError(f"This model knows the hand of {', '.join(known)}, and not of '{author}'.{hint}")
+
+
+# %% ../../nbs/model/05_lora.ipynb #13ce5e75
+def vectors_of(model: Transformer) -> torch.Tensor:  # (hands learned together, n_embd)
+    "The vectors of the hands that a model learned together; zeros for its only one."
+    if "wae" in model.transformer:
+        return model.transformer["wae"].weight.detach()
+    return model.lm_head.weight.new_zeros(1, model.config.n_embd)
+
+
+def with_vector(
+    model: Transformer,
+    name: str,  # of the hand
+    vector: torch.Tensor,  # (n_embd,)
+) -> Transformer:
+    "A model that writes one hand more, and shares all else with this one, which stays as it is."
+    known = model.config.authors or ("the first hand",)  # of a model that does not say whose it writes
+    vectors = vectors_of(model)
+    table = torch.cat([vectors, vector.to(vectors)[None]])
+    other = copy.copy(model)
+    other._modules = dict(model._modules)
+    other.transformer = copy.copy(model.transformer)
+    other.transformer._modules = dict(model.transformer._modules)
+    other.transformer["wae"] = nn.Embedding.from_pretrained(table)
+    other.config = dataclasses.replace(model.config, authors=(*known, name))
+    return other
+
+
+# %% ../../nbs/model/05_lora.ipynb #5238ab16
+def shared_weights(model: Transformer) -> dict:  # name, as in a model without added hands: parameter
+    "The weights that all hands of a model share: without their vectors and adapters."
+    shared = {}
+    for name, parameter in model.named_parameters():
+        if not re.search(r"^added\.|^transformer\.wae\.|\bparametrizations\.\w+\.0\.", name):
+            shared[re.sub(r"\bparametrizations\.(\w+)\.original$", r"\1", name)] = parameter
+    return shared
+
+
+def low_rank_changes(model: Transformer, author: str) -> dict:  # name, as in `shared_weights`: (up, down)
+    "What the adapters of a hand that was added change in each weight; of a vector there is no `down`."
+    number = model.config.added_authors.index(author)
+    changes = {}
+    for name, module in model.named_modules():
+        if isinstance(module, LoRA):
+            name = re.sub(r"\bparametrizations\.(\w+)\.0$", r"\1", name)
+            changes[name] = (module.up[number], module.down[number] if len(module.down) else None)
+    return changes

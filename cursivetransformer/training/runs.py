@@ -197,10 +197,6 @@ def first_model(config: Config) -> tuple:  # (model, what its file says beside)
         return build_model(config).to(device).train(), {}
 
 
-# %% ../../nbs/training/02_runs.ipynb #44c9f8ac
-#| export
-
-
 # %% ../../nbs/training/02_runs.ipynb #63309bd6
 def adopt_tokens(config: Config) -> Config:
     """Put into a config the tokens of the model that a new run begins with, if there is one, so that its

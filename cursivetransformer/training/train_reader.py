@@ -21,6 +21,7 @@ __all__ = [
     "start_reader",
     "ReaderLog",
     "take_step",
+    "words_to_read",
     "train_reader",
 ]
 
@@ -37,6 +38,7 @@ from torch.utils.data import DataLoader
 
 from ..config import Config, ConfigError, preset, save_config, takes
 from ..data.banks import load_bank, split_words, usable
+from ..data.dataset import synthetic_words
 from ..data.distort import distorted, find_dots, through_chain, through_polar, with_faults
 from ..data.seeds import sample_rng
 from ..ink.points import SHEAR, Augmentation, shear
@@ -79,8 +81,8 @@ def as_chained(words: list) -> list:  # of (N, 3) arrays
 # %% ../../nbs/training/05_train_reader.ipynb #323aadb7
 # The settings of a `Config` that a reader's training has.
 KNOBS = tuple(
-    """dataset_name alphabet add_digits max_steps batch_size learning_rate weight_decay grad_clip seed device
-    run_dir resume print_every log_every""".split()
+    """dataset_name alphabet add_digits writers writer_words bank_share max_steps batch_size learning_rate
+    weight_decay grad_clip seed device run_dir resume print_every log_every""".split()
 )
 # What they are, and what else differs, where it is not what the default preset says.
 DEFAULTS = dict(
@@ -114,7 +116,7 @@ ORDER, BEND = 3, 4
 class ReaderBatch(typing.NamedTuple):
     "Distorted words of similar length, and what they say."
 
-    features: torch.Tensor  # (B, FEATURES, T)
+    features: torch.Tensor  # (B, features, T)
     counts: torch.Tensor  # (B,) how many of the T are real
     texts: list  # of B lists of class ids
 
@@ -283,6 +285,16 @@ def take_step(state: TrainingState, batch: ReaderBatch, grad_clip: float) -> tor
     return loss.detach()
 
 
+# %% ../../nbs/training/05_train_reader.ipynb #a8dfc394
+def words_to_read(config: Config) -> tuple[list, list]:  # of `Word`
+    """The words to learn from, and those held out; where there are synthetic writers, people's words so often
+    that `bank_share` of all are theirs."""
+    people, held_out = split_words(usable(load_bank(config.dataset_name).words, config), config)
+    written, held_out_too = synthetic_words([w.text for w in people], config)
+    often = round(config.bank_share / (1 - config.bank_share) * len(written) / len(people))
+    return people * max(1, often) + written, held_out + held_out_too[: len(held_out)]
+
+
 # %% ../../nbs/training/05_train_reader.ipynb #a500fe08
 def train_reader(
     config: Config,  # of `reader_config`
@@ -293,7 +305,7 @@ def train_reader(
 
     folder = Path(config.run_dir)
     last = config.max_steps
-    training, held_out = split_words(usable(load_bank(config.dataset_name).words, config), config)
+    training, held_out = words_to_read(config)
     state = start_reader(config, folder)
     reader = state.model
     batches = ReaderBatches(training, reader, config)

@@ -7,6 +7,9 @@ __all__ = [
     "SPACING",
     "VIEWS",
     "VIEW",
+    "TOP",
+    "STRIP",
+    "COLUMN",
     "FEATURES",
     "WIDTH",
     "TAPS",
@@ -18,8 +21,9 @@ __all__ = [
     "BUNDLED",
     "BUNDLED_SHA256",
     "KINDS",
-    "Sampling",
+    "View",
     "retrace",
+    "ink_above_and_below",
     "features",
     "see",
     "LogProbs",
@@ -62,11 +66,12 @@ from ..model.checkpoint import CheckpointError, digest, one_thread, read_safeten
 SPACING = 0.025  # canvas heights between the points that are seen; a letter of the authors' hand is about 24
 
 
-class Sampling(typing.NamedTuple):
-    "How many points a stroke gets."
+class View(typing.NamedTuple):
+    "How many points a stroke gets, and what is seen beside its line."
 
     fewest: int
     odd: bool  # with the point in the air an even number
+    bins: int = 0  # heights at which ink above and below each point is seen
 
     def points_along(self, length: np.ndarray, spacing: float) -> np.ndarray:  # (S,) of strokes; both
         "As many as lie no farther apart than the spacing. Whole multiples of it get as many however rounded."
@@ -76,7 +81,8 @@ class Sampling(typing.NamedTuple):
         return np.maximum(self.fewest, steps + 1)
 
 
-VIEWS = {1: Sampling(fewest=2, odd=False), 2: Sampling(fewest=5, odd=True)}  # by their version
+# By their version
+VIEWS = {1: View(fewest=2, odd=False), 2: View(fewest=5, odd=True), 3: View(fewest=5, odd=True, bins=16)}
 VIEW = max(VIEWS)  # of new readers
 
 
@@ -84,7 +90,7 @@ VIEW = max(VIEWS)  # of new readers
 def retrace(
     inks: list,  # of (N, 3) arrays: x, y, pen_down
     spacing: float = SPACING,  # canvas heights
-    sampling: Sampling = VIEWS[1],
+    view: View = VIEWS[1],
 ) -> tuple:  # (P, 3) points of all inks; (len(inks),) how many of them are each ink's
     "Put points at equal arc length along every stroke of many inks, as `resample` does for one."
     points = np.concatenate(inks)
@@ -102,7 +108,7 @@ def retrace(
     step[first[1:] - 1] = 1.0
     along = np.concatenate([[0], np.cumsum(step)])
     length = along[last] - along[first]
-    count = sampling.points_along(length, spacing)
+    count = view.points_along(length, spacing)
     # Of every new point: its stroke, and the how manieth of it; each stroke gets a pen-up point at its end.
     which = np.repeat(np.arange(len(count)), count + 1)
     number = np.arange(len(which)) - (np.cumsum(count + 1) - count - 1)[which]
@@ -112,16 +118,54 @@ def retrace(
     return np.column_stack([*seen, number < count[which]]), counts
 
 
+# %% ../../nbs/writing/00_reader.ipynb #83604d43
+TOP = -0.5  # canvas heights: where the strips begin, y down
+STRIP = 0.05  # canvas heights: how high each is
+COLUMN = 0.03  # canvas heights: how wide a strip's fields are
+
+
+def ink_above_and_below(
+    points: np.ndarray,  # (P, 3) of `retrace`
+    counts: np.ndarray,  # (B,) likewise
+    bins: int,  # strips
+) -> np.ndarray:  # (P, bins) 0 for no ink to 1 for a lot
+    "How much ink of its own word stands in each strip at the place of each point."
+    ink = np.repeat(np.arange(len(counts)), counts)
+    x = points[:, 0] / COLUMN
+    left = np.full(len(counts), np.inf)
+    np.minimum.at(left, ink, x)
+    right = np.full(len(counts), -np.inf)
+    np.maximum.at(right, ink, x)
+    widths = np.where(counts > 0, np.ceil(right - left), 0).astype(int) + 2
+    # Of each point: its field in a row of all words' fields, and how far it is on the way to the next one.
+    x = x - left[ink] + (np.cumsum(widths) - widths)[ink]
+    field = x.astype(int)
+    along = x - field
+    y = ((points[:, 1] - TOP) / STRIP - 0.5).clip(0, bins - 1)
+    strip = np.minimum(y.astype(int), bins - 2)
+    down = y - strip
+    # A point is shared out among the four nearest middles of fields.
+    drawn = points[:, 2]
+    amount = np.zeros(widths.sum() * bins)
+    for right_too, share_x in (0, 1 - along), (1, along):
+        for below_too, share_y in (0, 1 - down), (1, down):
+            place = (field + right_too) * bins + strip + below_too
+            amount += np.bincount(place, drawn * share_x * share_y, len(amount))
+    fields = np.tanh(amount.reshape(-1, bins))
+    return fields[field] * (1 - along)[:, None] + fields[field + 1] * along[:, None]
+
+
 # %% ../../nbs/writing/00_reader.ipynb #6c654666
-FEATURES = 6
+FEATURES = 6  # beside the strips
 
 
 def features(
     points: np.ndarray,  # (P, 3) of `retrace`
     counts: np.ndarray,  # (B,) likewise
     view: int = VIEW,  # version
-) -> torch.Tensor:  # (B, FEATURES, T), filled up with zeros
+) -> torch.Tensor:  # (B, FEATURES + bins, T), filled up with zeros
     "What the network gets of some inks."
+    bins = VIEWS[view].bins
     first = (np.cumsum(counts) - counts)[counts > 0]
     delta = np.diff(points[:, :2], axis=0, prepend=0.0)
     delta[first] = 0
@@ -130,8 +174,11 @@ def features(
     jump = 4 * delta * lifted
     jump = jump.clip(-2, 2) if view == 1 else np.arcsinh(jump)
     height = -5 * points[:, 1]
-    out = np.zeros((len(counts), max(1, counts.max()), FEATURES), np.float32)
-    out[np.arange(out.shape[1]) < counts[:, None]] = np.column_stack([step, jump, points[:, 2], height])
+    seen = [step, jump, points[:, 2], height]
+    if bins:
+        seen.append(ink_above_and_below(points, counts, bins))
+    out = np.zeros((len(counts), max(1, counts.max()), FEATURES + bins), np.float32)
+    out[np.arange(out.shape[1]) < counts[:, None]] = np.column_stack(seen)
     return torch.from_numpy(out).mT.contiguous()
 
 
@@ -139,9 +186,9 @@ def features(
 def see(
     inks: list,  # of (N, 3) arrays
     view: int = VIEW,  # version
-) -> tuple:  # (B, FEATURES, T); (B,) how many of the T are real
+) -> tuple:  # (B, features, T); (B,) how many of the T are real
     "What the network gets of some inks, and how long each is."
-    points, counts = retrace(inks, sampling=VIEWS[view])
+    points, counts = retrace(inks, view=VIEWS[view])
     return features(points, counts, view), torch.from_numpy(counts)
 
 
@@ -179,7 +226,7 @@ def log_likelihood(
 
 
 # %% ../../nbs/writing/00_reader.ipynb #88b51558
-WIDTH = 128  # channels
+WIDTH = 160  # channels
 TAPS = 5
 DILATIONS = (1, 2, 4, 1, 2, 4)  # positions between the taps, a block
 STRIDE = 2  # points a position
@@ -222,14 +269,15 @@ class Reader(torch.nn.Module):
         self.width = width
         self.view = view
         self.ids = {c: i + 1 for i, c in enumerate(alphabet)}
-        self.stem = torch.nn.Conv1d(FEATURES, width, TAPS, padding=TAPS // 2, stride=STRIDE)
+        seen = FEATURES + VIEWS[view].bins
+        self.stem = torch.nn.Conv1d(seen, width, TAPS, padding=TAPS // 2, stride=STRIDE)
         self.blocks = torch.nn.ModuleList(Block(width, d) for d in DILATIONS)
         self.norm = torch.nn.BatchNorm1d(width)
         self.head = torch.nn.Conv1d(width, len(alphabet) + 1, 1)
 
     def forward(
         self,
-        x: torch.Tensor,  # (B, FEATURES, T) of `features`
+        x: torch.Tensor,  # (B, features, T) of `features`
         counts: torch.Tensor,  # (B,) how many of the T are real
     ) -> tuple:  # (B, T', classes) log-probabilities; (B,) how many of the T' are real
         "What is likely to stand where."
@@ -247,7 +295,7 @@ class Reader(torch.nn.Module):
 
     def retrace(self, inks: list) -> tuple:  # as `retrace`
         "The points that this reader sees of some inks."
-        return retrace(inks, sampling=VIEWS[self.view])
+        return retrace(inks, view=VIEWS[self.view])
 
     @torch.no_grad()
     def log_probs(self, inks: list):  # yields `LogProbs`

@@ -1,8 +1,12 @@
 """The desk: a page that is written, of which single words are written again, and all of it undone."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+import torch
 from desk_cases import TEXT, changed, inks, seven_words, stubborn_reader
+from models import small_model
 
 from cursivetransformer.apps.desk import CANDIDATES, PIECE, WritingDesk
 from cursivetransformer.config import CursiveError, GenerationParams, WritingOptions
@@ -10,6 +14,7 @@ from cursivetransformer.data.banks import load_bank
 from cursivetransformer.ink.curves import MM, on_page
 from cursivetransformer.ink.points import Word, slant
 from cursivetransformer.model.checkpoint import save_model
+from cursivetransformer.writing.hands import hand_of, save_hand
 from cursivetransformer.writing.page import FORMATS, write
 from cursivetransformer.writing.reader import load_reader
 
@@ -230,10 +235,30 @@ def test_another_model(desk, tiny, tmp_path):
     assert desk.model.config.n_layer == tiny.config.n_layer
 
 
-def test_a_style_word_is_obeyed(desk):
+def test_a_style_word_changes_nothing_and_says_that_the_author_does(desk):
+    desk.write("a soul")
     before = inks(desk)
-    styles = desk.styles()
-    assert list(styles) == sorted(styles) and len(styles) > 50
-    desk.adjust(warmup_sample_ix=styles["people"])
-    desk.write("many a brave soul did it send")
-    assert len(changed(before, inks(desk))) == 7
+    desk.adjust(warmup_sample_ix=3)
+    desk.write("a soul")
+    assert all(map(np.array_equal, before, inks(desk))) and "author says whose hand it is" in desk.message
+
+
+@pytest.mark.filterwarnings("ignore:The model found no end")
+def test_words_keep_their_hand_when_they_are_written_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("CURSIVE_HANDS", str(tmp_path / "hands"))
+    model = small_model(block_size=1050, authors=("Ann", "Bo"))
+    hand = dataclasses.replace(hand_of(model, "Ann"), name="Cy", vector=torch.ones(32))
+    save_hand(hand, tmp_path / "hands")
+    desk = WritingDesk(model, WritingOptions(author="cy", num_steps=30))
+    desk.write("so it")
+    assert [w.provenance.hand for w in desk.sheet.words] == ["Cy", "Cy"]
+    desk.adjust(author="ann", seed=7)
+    desk.mark({1})
+    before = inks(desk)
+    desk.respell()
+    assert changed(before, inks(desk)) == [1]
+    assert [(w.provenance.hand, w.provenance.seed) for w in desk.sheet.words] == [("Cy", 0), ("Cy", 7)]
+    words = load_bank(str(desk.save(str(tmp_path / "page.json")))).words
+    assert [w.provenance for w in words] == [w.provenance for w in desk.sheet.words]
+    desk.write("so it")
+    assert desk.sheet.words[0].provenance.hand == "Ann"

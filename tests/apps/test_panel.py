@@ -1,6 +1,7 @@
 """The application: what is typed, pressed, clicked and turned goes to the desk, and the panel shows what
 becomes of it. Passes under ipywidgets 7.7, Colab's, and 8."""
 
+import dataclasses
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from cursivetransformer.apps.view import MOST_BUTTONS, ButtonView, ClickView, cl
 from cursivetransformer.config import CursiveError, WritingOptions, field_of, preset
 from cursivetransformer.model.checkpoint import save_model
 from cursivetransformer.model.transformer import Transformer
+from cursivetransformer.writing.hands import hand_of, save_hand
 
 VIEWS = ["buttons", "click"]
 
@@ -157,13 +159,9 @@ def test_knobs_show_at_once(app):
     assert app.desk.params.width == pytest.approx(3.6)
     app.controls["seed"].value = 5
     app.controls["temperature"].value = 0.3
-    people = app.desk.styles()["people"]
-    app.controls["style_word"].value = people
     params = app.desk.params
-    assert (params.seed, params.temperature, params.warmup_sample_ix) == (5, 0.3, people)
+    assert (params.seed, params.temperature) == (5, 0.3)
     assert shown(app)[0] == before and app.desk.sheet.words is ink
-    app.controls["style_word"].value = dict(app.controls["style_word"].options)["none"]
-    assert app.desk.params.warmup_sample_ix is None
 
 
 def test_slant_can_be_left_as_written(app):
@@ -410,3 +408,20 @@ print({"ipywidgets", "anywidget", "matplotlib", "IPython"} & sys.modules.keys())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "set()", done.stdout + done.stderr
+
+
+def test_hands_of_the_users_folder_are_offered_beside_the_models(default, tmp_path, monkeypatch):
+    monkeypatch.setenv("CURSIVE_HANDS", str(tmp_path))
+    own = default.authors[0]
+    hand = dataclasses.replace(hand_of(default, own), name="Ada")
+    save_hand(hand, tmp_path)
+    save_hand(dataclasses.replace(hand, name="Elsewhere", edition="0"), tmp_path)
+    app = WritingApp("a soul", WritingDesk(default), clickable=False)
+    author = app.controls["author"]
+    assert list(author.options) == [own, "Ada"] and author.value == own and author.layout.display is None
+    author.value = "Ada"
+    press(app, "write")
+    assert [w.provenance.hand for w in app.desk.sheet.words] == ["Ada", "Ada"]
+    mixed = WritingOptions(author=f"{own}:0.5+Ada:0.5")
+    app = WritingApp("", WritingDesk(default, mixed), clickable=False)
+    assert app.controls["author"].value == mixed.author and app.desk.params.author == mixed.author

@@ -102,7 +102,7 @@ def test_words_of_a_sample_share_their_author():
 
 def test_all_choices_of_words_are_equally_likely():
     u = uniform(stream(1, np.arange(96_000))[:, None], np.arange(3))
-    chosen = choose_words(u, np.array([0, 4]), np.array([4, 1]))
+    chosen = choose_words(u, np.array([0, 4]), np.array([4, 1]), np.array([0.0, 0.5, 1.0]))
     mine = chosen[chosen[:, 0] < 4]
     assert (chosen[chosen[:, 0] == 4] == 4).all()
     assert len(mine) == pytest.approx(48_000, rel=0.02)  # authors alike, however many words

@@ -1,5 +1,6 @@
 """The reader: what it sees and says, how its scores are made, its file, and what is said about legibility."""
 
+import collections
 import itertools
 import json
 import re
@@ -17,13 +18,17 @@ from cursivetransformer.ink.points import resample, snap_to_pixels, strokes, wit
 from cursivetransformer.model.checkpoint import CheckpointError
 from cursivetransformer.writing.reader import (
     BUNDLED,
+    COLUMN,
     SPACING,
+    STRIP,
+    TOP,
     VIEWS,
     Reader,
     align_texts,
     collapse,
     compare,
     features,
+    ink_above_and_below,
     legibility,
     load_reader,
     log_likelihood,
@@ -105,14 +110,57 @@ def test_the_same_line_of_more_points_is_seen_the_same(lines, parts, view):
 @given(st.lists(INKS, min_size=1, max_size=3))
 def test_every_stroke_is_seen_by_as_many_points_as_it_needs(inks):
     inks = [ink_of(i) for i in inks]
-    for view, sampling in VIEWS.items():
-        points, counts = retrace(inks, sampling=sampling)
+    for number, view in VIEWS.items():
+        points, counts = retrace(inks, view=view)
         lines = [s for ink in inks for s in strokes(ink)]
         for line, seen in zip(lines, strokes(points), strict=True):
             length = np.hypot(*np.diff(line, axis=0).T).sum()
-            assert len(seen) >= sampling.fewest and (len(seen) % 2 or not sampling.odd)
+            assert len(seen) >= view.fewest and (len(seen) % 2 or not view.odd)
             assert length / (len(seen) - 1) <= SPACING + 1e-6
-        assert see(inks, view)[0].shape[-1] == max(counts)
+        assert see(inks, number)[0].shape[-1] == max(counts)
+
+
+def fields_by_hand(points, bins):
+    "The amount of ink in each field, with each point shared out among the four nearest middles, one by one."
+    amounts = collections.defaultdict(float)
+    left = points[:, 0].min()
+    for x, y, down in points:
+        column, along = divmod((x - left) / COLUMN, 1)
+        strip = min(max((y - TOP) / STRIP - 0.5, 0), bins - 1)
+        row = min(int(strip), bins - 2)
+        for i, share_x in ((0, 1 - along), (1, along)):
+            for j, share_y in ((0, 1 - (strip - row)), (1, strip - row)):
+                amounts[column + i, row + j] += down * share_x * share_y
+    return amounts
+
+
+@given(st.lists(INKS, min_size=1, max_size=3))
+def test_ink_above_and_below_is_that_of_the_same_word_at_the_same_place(inks):
+    inks = [ink_of(i) for i in inks]
+    points, counts = retrace(inks, view=VIEWS[3])
+    bins = VIEWS[3].bins
+    seen = np.split(ink_above_and_below(points, counts, bins), np.cumsum(counts)[:-1])
+    for own, word in zip(seen, np.split(points, np.cumsum(counts)[:-1]), strict=True):
+        if not len(word):
+            continue
+        amounts = fields_by_hand(word, bins)
+        for (x, _, _), found in list(zip(word, own))[:5]:
+            column, along = divmod((x - word[:, 0].min()) / COLUMN, 1)
+            expected = [
+                (1 - along) * np.tanh(amounts[column, j]) + along * np.tanh(amounts[column + 1, j])
+                for j in range(bins)
+            ]
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_mark_is_seen_where_its_letter_is_however_late_it_comes():
+    line = with_pen_up(np.column_stack([np.linspace(0, 2, 80), np.full(80, -0.05)]))
+    dot = with_pen_up(np.array([[0.5, -0.25], [0.51, -0.25]]))
+    (with_dot,), _ = see([np.vstack([line, dot])], 3)
+    (without,), _ = see([line], 3)
+    points, _ = retrace([line], view=VIEWS[3])
+    differs = (with_dot[:, : without.shape[1]] - without).abs().amax(0).numpy() > 0.1
+    assert differs.any() and np.abs(points[differs, 0] - 0.5).max() < 0.1
 
 
 def test_speed_is_not_seen_and_shape_is():
