@@ -34,7 +34,7 @@ _HOME = {
     "letter_share plot_effect plot_induction rank_heads without_characters",
     "apps.original": "generate generate_helper_fn generate_paragraph get_all_args get_checkpoint "
     "plot_paragraph word_offsets_to_points",
-    "apps.collect": "collect_words",
+    "apps.collect_view": "collect_words",
     "apps.form": "ConfigForm form_view",
     "apps.live": "train_live",
     "apps.desk": "WritingDesk",

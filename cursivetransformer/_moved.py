@@ -15,7 +15,7 @@ MODULES = {
     "bulk": "writing.bulk",
     "checkpoint": "model.checkpoint",
     "clone": "training.clone",
-    "collect": "apps.collect",
+    "collect": "apps.collect apps.collect_view",
     "data": "data.banks data.dataset data.seeds data.remote",
     "evaluate": "study.evaluate data.wordbank",
     "form": "apps.form",
@@ -30,7 +30,7 @@ MODULES = {
     "tokenizer": "ink.tokens ink.tokenizers",
     "tracking": "training.tracking data.remote",
     "train": "training.optim training.runs training.score training.train apps.original",
-    "widgets": "apps.desk apps.view apps.panel",
+    "widgets": "apps.desk apps.view apps.saving apps.worker apps.panel",
     "wordbank": "data.wordbank",
 }
 # Old modules that are rooms now.

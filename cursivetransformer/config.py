@@ -72,7 +72,12 @@ from pathlib import Path
 
 # %% ../nbs/00_config.ipynb #015dcf74
 class CursiveError(ValueError):
-    "Something the user can mend: the message is one sentence saying what, where and what to do."
+    """Something the user can mend: the message is one sentence saying what, where and what to do.
+
+    In a notebook that sentence is all that is shown; `%debug` leads to the place."""
+
+    def _render_traceback_(self) -> list:  # of lines, as IPython asks for
+        return [f"{type(self).__name__}: {self}"]
 
 
 class ConfigError(CursiveError):

@@ -149,6 +149,11 @@ def test_numbers_of_numpy_and_lists_of_json_are_taken_for_pythons():
             WritingOptions().seed = wrong
 
 
+def test_a_notebook_shows_the_sentence_and_no_traceback():
+    error = ConfigError("n_layer lies between 1 and 64, and 65 does not.")
+    assert error._render_traceback_() == ["ConfigError: n_layer lies between 1 and 64, and 65 does not."]
+
+
 def test_suggestions():
     assert did_you_mean("n_layers", ["n_layer", "n_embd"]) == " Did you mean 'n_layer'?"
     assert did_you_mean("xyz", ["n_layer"]) == "" == did_you_mean("x", [])
