@@ -7,8 +7,8 @@ from . import _moved
 # What `from cursivetransformer import ...` finds, and where. Loaded when asked for, so that importing the
 # package stays instant.
 _HOME = {
-    "config": "Config ConfigError CursiveError GenerationParams WritingOptions "
-    "load_config preset save_config",
+    "config": "Config ConfigError CursiveError load_config preset save_config",
+    "options": "GenerationParams WritingOptions",
     "ink.points": "Word downsample offsets_to_strokes strokes_to_offsets",
     "ink.curves": "plot_strokes plot_words",
     "ink.sheets": "Motion Plotter Sheet Style restyle",
@@ -37,7 +37,7 @@ _HOME = {
     "letter_share plot_effect plot_induction rank_heads without_characters",
     "apps.original": "generate generate_helper_fn generate_paragraph get_all_args get_checkpoint "
     "plot_paragraph word_offsets_to_points",
-    "apps.collect": "collect_words",
+    "apps.collect_view": "collect_words",
     "apps.form": "ConfigForm form_view",
     "apps.live": "train_live",
     "apps.desk": "WritingDesk",

@@ -15,7 +15,7 @@ MODULES = {
     "bulk": "writing.bulk",
     "checkpoint": "model.checkpoint",
     "clone": "training.clone",
-    "collect": "apps.collect",
+    "collect": "apps.collect apps.collect_view",
     "data": "data.banks data.dataset data.seeds data.remote",
     "evaluate": "study.evaluate data.wordbank",
     "form": "apps.form",
@@ -31,7 +31,7 @@ MODULES = {
     "tokenizer": "ink.tokens ink.tokenizers",
     "tracking": "training.tracking data.remote",
     "train": "training.optim training.runs training.score training.train apps.original",
-    "widgets": "apps.desk apps.view apps.panel",
+    "widgets": "apps.desk apps.view apps.saving apps.worker apps.panel",
     "wordbank": "data.wordbank",
 }
 # Old modules that are rooms now.
@@ -40,7 +40,7 @@ PACKAGES = ("data", "ink", "model")
 STAYED = {
     "cli": "apps.command_write apps.command_train apps.command_eval apps.command_collect apps.command_bench "
     "flags",
-    "config": "flags apps.original",
+    "config": "options flags apps.original",
 }
 # Names that are others now: the old one, and where today's is.
 RENAMED = {

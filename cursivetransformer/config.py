@@ -15,15 +15,6 @@ __all__ = [
     "DEBUG",
     "PRESETS",
     "NOT_STORED",
-    "ALIGNMENTS",
-    "RULINGS",
-    "TRACES",
-    "DEVICES",
-    "ORIGINS",
-    "PENS",
-    "CANVAS_HEIGHT",
-    "OPEN_LENGTHS",
-    "ORIGINAL_NAMES",
     "CursiveError",
     "ConfigError",
     "did_you_mean",
@@ -54,19 +45,6 @@ __all__ = [
     "from_dict",
     "save_config",
     "load_config",
-    "HandOptions",
-    "PageOptions",
-    "SheetOptions",
-    "InkOptions",
-    "MotionOptions",
-    "PlotterOptions",
-    "SpellingOptions",
-    "DecodingOptions",
-    "WritingOptions",
-    "BulkOptions",
-    "our_options",
-    "with_changes",
-    "GenerationParams",
 ]
 
 # %% ../nbs/00_config.ipynb #1921bdff
@@ -87,7 +65,12 @@ from pathlib import Path
 
 # %% ../nbs/00_config.ipynb #015dcf74
 class CursiveError(ValueError):
-    "Something the user can mend: the message is one sentence saying what, where and what to do."
+    """Something the user can mend: the message is one sentence saying what, where and what to do.
+
+    In a notebook that sentence is all that is shown; `%debug` leads to the place."""
+
+    def _render_traceback_(self) -> list:  # of lines, as IPython asks for
+        return [f"{type(self).__name__}: {self}"]
 
 
 class ConfigError(CursiveError):
@@ -493,190 +476,3 @@ def load_config(path: str | os.PathLike) -> Config:
         raise ConfigError(f"{path} is not JSON: {e}.") from e
     except ConfigError as e:
         raise ConfigError(f"{path}: {e}") from e
-
-
-# %% ../nbs/00_config.ipynb #7f0adc5a
-@dataclass
-class HandOptions(Settings):
-    "Whose hand writes, and how freely."
-
-    author: str | None = knob(
-        None, "hand", "whose hand (cursive hands), or a mix: sam:0.7+print:0.3; none: the first"
-    )
-    seed: int = knob(0, "hand", "same seed, same ink", 0, 2**62)
-    temperature: float = knob(0.5, "hand", "below 1 is neater, above 1 wilder", above=0)
-    top_k: int | None = knob(None, "hand", "keep so many of the likeliest tokens; none: all", 1, 10**6)
-    top_p: float | None = knob(None, "hand", "keep the likeliest of this share; none: all", above=0, high=1.0)
-    slant: float | None = knob(None, "hand", "0 is upright, 0.5 leans right; none: as written", -10.0, 10.0)
-
-
-# %% ../nbs/00_config.ipynb #bab22c52
-ALIGNMENTS = ("left", "right", "center", "justify")
-RULINGS = ("plain", "ruled", "four-line", "squared", "dotted")
-TRACES = ("none", "dashed", "grey")
-DEVICES = ("hp7475a", "hpgl")
-ORIGINS = ("bottom-left", "top-left", "center")
-
-
-@dataclass
-class PageOptions(Settings):
-    "Where words stand, and on what paper. Lengths are millimetres."
-
-    paper: str | None = knob(None, "page", "a4, c6, 148x210 or 5x7in, say; none: cut to the ink")
-    landscape: bool = knob(False, "page", "lay the paper on its longer side")
-    margin: float | str | None = knob(
-        None, "page", "mm, or TOP,RIGHT,BOTTOM,LEFT; none: by the paper", 0.0, 1e4
-    )
-    width: float | None = knob(None, "page", "mm of a line; none: between the margins, or 200", above=0)
-    letter_size: float | None = knob(None, "page", "mm of an x without its tail; none: as written", above=0)
-    line_height: float | None = knob(None, "page", "mm from line to line; none: by the letters", above=0)
-    word_space: float | None = knob(None, "page", "mm between words; none: by the letters", 0.0, 1e6)
-    first_line: float | None = knob(None, "page", "mm down to the first line; none: by the letters", 0.0, 1e6)
-    align: str = knob("left", "page", "lines that begin without spaces", choices=ALIGNMENTS)
-    unevenness: float | None = knob(None, "page", "of a hand: 0 to 10; none: 1, for learners 0", 0.0, 10.0)
-
-
-@dataclass
-class SheetOptions(Settings):
-    "What else a sheet of paper shows: a ruling, letters to trace, fields to fill in."
-
-    ruling: str = knob("plain", "sheet", "lines to write on", choices=RULINGS)
-    trace: str = knob("none", "sheet", "letters to trace; after the first of repeated lines", choices=TRACES)
-    repeat: int = knob(1, "sheet", "how often each line of the text is written", 1, 1000)
-    fields: str | None = knob(None, "sheet", "to fill in at the top, such as Name,Date")
-
-
-# %% ../nbs/00_config.ipynb #fcaa3e02
-PENS = ("ball", "fountain", "brush")
-
-
-@dataclass
-class InkOptions(Settings):
-    "What the line looks like."
-
-    color: str = knob("#000", "ink", "#15a, #1155aa or navy, as on web pages")
-    stroke_width: float = knob(0.4, "ink", "mm of the line", above=0, high=100.0)
-    pen: str = knob("ball", "ink", "ball: one width; the others follow direction and bends", choices=PENS)
-    background: str = knob("auto", "ink", "none or a colour; auto: white in pictures, none in drawings")
-    dpi: float = knob(300.0, "ink", "pixels an inch of a PNG", 10.0, 2400.0)
-    current_color: bool = knob(False, "ink", "an SVG takes the colour of the text around it")
-
-
-@dataclass
-class MotionOptions(Settings):
-    "How the pen moves where it is shown."
-
-    speed: float | None = knob(None, "motion", "mm a second; none: 100, a minute at most", above=0, high=1e5)
-    loop: bool = knob(False, "motion", "an SVG begins again at its end, as a GIF does")
-    tip: str = knob("#d33", "motion", "colour of the pen's tip, or none")
-    pause: float = knob(0.0, "motion", "seconds that the pen rests between words", 0.0, 60.0)
-    hold: float = knob(2.0, "motion", "seconds that the finished page stays", 0.0, 600.0)
-
-
-# %% ../nbs/00_config.ipynb #7719739e
-@dataclass
-class PlotterOptions(Settings):
-    "How a plotter is driven. Commands are separated by semicolons."
-
-    device: str = knob("hp7475a", "plotter", "hp7475a, or hpgl of 0.025 mm a unit", choices=DEVICES)
-    origin: str = knob("bottom-left", "plotter", "where 0, 0 lies on the sheet", choices=ORIGINS)
-    pen_up: str = knob("", "plotter", "G-code that lifts the pen, such as M5 [by --lift]")
-    pen_down: str = knob("", "plotter", "G-code that lowers it, such as M3 S30 [to Z0]")
-    lift: float = knob(5.0, "plotter", "mm that the pen is lifted", above=0, high=1000.0)
-    feed: float = knob(2000.0, "plotter", "mm a minute while it draws", above=0, high=1e6)
-    page_pause: str = knob("", "plotter", "between sheets of one file, such as M0 [a file a sheet]")
-
-
-@dataclass
-class SpellingOptions(Settings):
-    "Whether words are read back, and by whom."
-
-    respell: bool = knob(True, "spelling", "draw words again that read wrong")
-    reader: str | None = knob(None, "spelling", "a reader's file, or folder of train-reader; none: bundled")
-
-
-# %% ../nbs/00_config.ipynb #b7cbd956
-@dataclass
-class DecodingOptions(Settings):
-    "How words are drawn together. The names are the original's."
-
-    do_sample: bool = knob(True, "decoding", "False takes the likeliest token each time")
-    num_steps: int | None = knob(None, "decoding", "tokens a group may take; none: what it needs", 16, 10**6)
-    n_at_a_time: int = knob(1, "decoding", "words written together, one reached from the other", 1, 10**6)
-    n_words: int = knob(4, "decoding", "words in the context of a model without start token", 1, 10**6)
-    warmup_sample_ix: int | None = knob(
-        None, "decoding", "original models only: sample with the style word", 0, 10**9
-    )
-    verbose: bool = knob(False, "decoding", "print what is being written")
-
-
-@dataclass
-class WritingOptions(
-    DecodingOptions,
-    SpellingOptions,
-    PlotterOptions,
-    MotionOptions,
-    InkOptions,
-    SheetOptions,
-    PageOptions,
-    HandOptions,
-):
-    "How to write. Assignments are checked; `ConfigError` names the option and what it takes."
-
-
-# %% ../nbs/00_config.ipynb #9db6767b
-@dataclass
-class BulkOptions(Settings):
-    "What becomes of every line of a text that is written by itself."
-
-    format: str = knob("json", "bulk", "word banks, or pictures with labels", choices=("json", "svg", "png"))
-    height: int | None = knob(None, "bulk", "pixels of every picture; none: as its ink needs", 16, 4096)
-    padding: int | None = knob(None, "bulk", "pixels around the ink of a picture; none: the margin", 0, 1024)
-    boxes: bool = knob(False, "bulk", "boxes.json: where each word and character is, as COCO has it")
-
-
-# %% ../nbs/00_config.ipynb #5a4c3569
-CANVAS_HEIGHT = 25.0  # millimetres; small letters are then 2 to 3 mm high
-# What lengths that are left open come to, in millimetres, where letters have their own size.
-OPEN_LENGTHS = {"width": 200.0, "line_height": 15.0, "word_space": 4.0, "first_line": 8.75}
-ORIGINAL_NAMES = {
-    "sentence_line_width": "width",
-    "sentence_line_height": "line_height",
-    "space_width": "word_space",
-    "letter_height": "first_line",
-}
-
-
-def our_options(options: dict) -> dict:
-    """Options under our names: those that the original names otherwise are renamed, and their canvas heights
-    become millimetres."""
-    ours = {}
-    for name, value in options.items():
-        is_length = name in ORIGINAL_NAMES and isinstance(value, numbers.Real)
-        ours[ORIGINAL_NAMES.get(name, name)] = value * CANVAS_HEIGHT if is_length else value
-    return ours
-
-
-def with_changes(options: WritingOptions, changes: dict) -> WritingOptions:
-    "Other options: these with some changes, by our names or the original's. Raises `ConfigError`."
-    return dataclasses.replace(options, **checked(type(options), our_options(changes)))
-
-
-# %% ../nbs/00_config.ipynb #2ccca15b
-class GenerationParams(WritingOptions):
-    "`WritingOptions`, which also go by the original's names for lengths, in canvas heights."
-
-    @takes(WritingOptions, defaults={"unevenness": 0.0})
-    def __init__(self, **options):
-        super().__init__(**checked(WritingOptions, {"unevenness": 0.0, **our_options(options)}))
-
-    def __getattr__(self, name):
-        if name in ORIGINAL_NAMES:
-            ours = ORIGINAL_NAMES[name]
-            value = getattr(self, ours)
-            return (OPEN_LENGTHS[ours] if value is None else value) / CANVAS_HEIGHT
-        raise AttributeError(f"There is no option '{name}'.{did_you_mean(name, self.__dataclass_fields__)}")
-
-    def __setattr__(self, name, value):
-        ((ours, value),) = our_options({name: value}).items()
-        super().__setattr__(ours, value)

@@ -11,16 +11,11 @@ import pytest
 from cursivetransformer import config as config_module
 from cursivetransformer.config import (
     ALPHABET,
-    CANVAS_HEIGHT,
-    OPEN_LENGTHS,
-    ORIGINAL_NAMES,
     PACKAGE,
     Config,
     ConfigError,
     CursiveError,
-    GenerationParams,
     Settings,
-    WritingOptions,
     atomic_file,
     check_shape,
     check_value,
@@ -32,8 +27,15 @@ from cursivetransformer.config import (
     save_config,
     takes,
     to_dict,
-    with_changes,
     write_atomic,
+)
+from cursivetransformer.options import (
+    CANVAS_HEIGHT,
+    OPEN_LENGTHS,
+    ORIGINAL_NAMES,
+    GenerationParams,
+    WritingOptions,
+    with_changes,
 )
 
 # Every name that the authors' notebooks and runs set.
@@ -149,6 +151,11 @@ def test_numbers_of_numpy_and_lists_of_json_are_taken_for_pythons():
     for wrong in np.float64(3.0), np.array(3), np.bool_(True):
         with pytest.raises(ConfigError, match="seed takes int"):
             WritingOptions().seed = wrong
+
+
+def test_a_notebook_shows_the_sentence_and_no_traceback():
+    error = ConfigError("n_layer lies between 1 and 64, and 65 does not.")
+    assert error._render_traceback_() == ["ConfigError: n_layer lies between 1 and 64, and 65 does not."]
 
 
 def test_suggestions():

@@ -13,7 +13,6 @@ from cursivetransformer.config import (
     ConfigError,
     CursiveError,
     Settings,
-    WritingOptions,
     knob,
     load_config,
     preset,
@@ -34,6 +33,7 @@ from cursivetransformer.flags import (
     read_text,
     shown_default,
 )
+from cursivetransformer.options import WritingOptions
 
 
 @dataclasses.dataclass

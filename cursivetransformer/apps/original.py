@@ -31,15 +31,7 @@ from pathlib import Path
 
 import torch
 
-from cursivetransformer.config import (
-    ORIGINAL_DATA,
-    Config,
-    CursiveError,
-    GenerationParams,
-    WritingOptions,
-    preset,
-    to_dict,
-)
+from ..config import ORIGINAL_DATA, Config, CursiveError, preset, to_dict
 from ..data.dataset import StrokeDataset, create_datasets
 from ..flags import config_parser, parse_config
 from ..ink.curves import on_page, plot_strokes, plot_words
@@ -48,6 +40,7 @@ from ..ink.tokens import fold
 from ..model.checkpoint import open_checkpoint
 from ..model.decode import KVCache, advance
 from ..model.transformer import Transformer
+from ..options import GenerationParams, WritingOptions
 from ..training.optim import Schedule, make_optimizer
 from cursivetransformer.training.runs import (
     adopt_shape,

@@ -211,7 +211,7 @@ def check_points(item: dict):
     need(is_table, "'points' is not a list of [x, y, pen_down] numbers")
     need(np.isfinite(points).all(), "a point is not a finite number")
     far = np.abs(points[:, :2]).max() > MAX_FRACTION
-    need(not far, f"a point lies more than {MAX_FRACTION} canvases away")
+    need(not far, f"a point lies more than {MAX_FRACTION} canvases away; are these pixels?")
     pen_down = points[:, 2]
     need(np.isin(pen_down, (0, 1)).all(), "'pen_down' is neither 0 nor 1")
     need(pen_down.any(), "the pen is never down")
@@ -231,7 +231,9 @@ def parse_item(item) -> Word:
     # Where the pen was never lifted, lift it, or the next word would hang on.
     if points[-1, 2]:
         points = np.vstack([points, points[-1] * [1, 1, 0]])
-    word = Word(metadata["asciiSequence"], points, metadata.get("author", ""))
+    # An accent may be stored as a character of its own; letters of alphabets have theirs with them.
+    text = unicodedata.normalize("NFC", metadata["asciiSequence"])
+    word = Word(text, points, metadata.get("author", ""))
     if metadata.get("page"):  # generated ink knows its place on a page, and its looks where they are its own
         word.page = tuple(metadata["page"])
         word.sheet = metadata.get("sheet", 0)

@@ -33,9 +33,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..config import PACKAGE, Config, CursiveError, WritingOptions
+from ..config import PACKAGE, Config, CursiveError
 from ..data.banks import SPLIT_VERSION, held_out, split_words, text_hash, usable
 from ..model.transformer import Transformer
+from ..options import WritingOptions
 from .evaluate import FEWEST_WORDS, say_nothing
 from .letters import CAPITALISED, FEWEST_SMALL, PLAIN, SMALL, kind_of_word
 from .marks import tallest_letter

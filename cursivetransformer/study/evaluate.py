@@ -42,13 +42,14 @@ import unicodedata
 
 import numpy as np
 
-from ..config import Config, CursiveError, WritingOptions
+from ..config import Config, CursiveError
 from ..data.banks import split_words, usable
 from ..data.seeds import sample_rng
 from ..data.wordbank import sentences
 from ..ink.points import baseline, slant, strokes
 from ..ink.tokens import FOLDS, fold
 from ..model.transformer import Transformer
+from ..options import WritingOptions
 from ..training.train_reader import as_written
 from ..writing.reader import Reader, compare, load_reader, retrace
 from ..writing.spelling import Spelling, generate_words

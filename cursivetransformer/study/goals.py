@@ -36,10 +36,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..config import WritingOptions
 from ..data.seeds import sample_rng
 from ..ink.points import Augmentation
 from ..model.transformer import Transformer
+from ..options import WritingOptions
 from ..training.score import Score, evaluate_words
 from ..writing.reader import Legibility, Reader, load_reader
 

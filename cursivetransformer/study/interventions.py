@@ -49,13 +49,14 @@ import typing
 import numpy as np
 import torch
 
-from ..config import CursiveError, WritingOptions
+from ..config import CursiveError
 from ..data.dataset import pad_stack
 from ..data.seeds import sample_rng
 from ..ink.curves import plot_strokes
 from ..ink.points import strokes
 from ..ink.tokens import CharTokenizer
 from ..model.transformer import Transformer, author_vector, embed_context, with_end_mark
+from ..options import WritingOptions
 from .attention import GREY, LETTER_COLORS, entropy, new_axes, readable_on_any_page
 from ..writing.align import align_strokes, pointers
 from ..writing.capture import Trace, batch_of, replay, trace_words, watching

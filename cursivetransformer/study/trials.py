@@ -28,12 +28,13 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..config import Config, WritingOptions, preset, write_atomic
+from ..config import Config, preset, write_atomic
 from ..data.banks import load_bank, split_words, usable
 from ..data.dataset import thinning
 from ..ink.points import LINE_START, Word
 from ..ink.tokenizers import tokenizer_of
 from ..model.transformer import Transformer
+from ..options import WritingOptions
 from ..training.score import evaluate_words
 from ..training.train import train
 from ..writing.reader import Reader, legibility

@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 # %% ../../nbs/training/06_clone.ipynb #69842523
+import collections
 import dataclasses
 import json
 import time
@@ -34,20 +35,20 @@ from cursivetransformer.config import (
     Config,
     ConfigError,
     CursiveError,
-    WritingOptions,
     did_you_mean,
     load_config,
     preset,
     takes,
-    with_changes,
     write_atomic,
 )
 from ..data.banks import load_bank, save_bank, split_words, usable
+from ..data.checks import check_meant
 from ..data.wordbank import sentences
 from ..ink.points import Augmentation, Word, snap_to_pixels
 from ..model.checkpoint import load_checkpoint
 from ..model.lora import add_authors
 from ..model.transformer import Transformer
+from ..options import WritingOptions, with_changes
 from .runs import Run, state_to_resume
 from .score import evaluate_words
 from .train import train
@@ -64,16 +65,21 @@ def words_of_author(
     bank: list,  # of `Word`
     author: str | None,  # which of the bank's hands; or, where it holds one, what to call it
 ) -> list:  # of `Word`
-    "The words of one hand in a bank. Raises `CursiveError` where it is not clear whose."
+    """The words of one hand in a bank: of the only one, whatever it is called, or of the one that is named.
+    Raises `CursiveError` where it is not clear whose."""
     names = sorted({w.author for w in bank})
-    if author in names:
-        return [w for w in bank if w.author == author]
+    if author in names or author == "(unnamed)" and "" in names:
+        return [w for w in bank if (w.author or "(unnamed)") == (author or "(unnamed)")]
     if len(names) == 1:
         return bank
-    there = f"This bank holds the hands of {', '.join(n or '(unnamed)' for n in names)}"
+    counts = collections.Counter(w.author or "(unnamed)" for w in bank)
+    hands = ", ".join(f"{name} ({count})" for name, count in counts.most_common())
+    there = f"This bank holds the hands of {hands}"
+    named = [name for name, _ in counts.most_common() if name != "(unnamed)"]
+    how = f"say which with the author's name, as in --author '{named[0]}'"
     if author is None:
-        raise CursiveError(f"{there}; say which with the author's name.")
-    raise CursiveError(f"{there}, and none of '{author}'.{did_you_mean(author, names)}")
+        raise CursiveError(f"{there}; {how}.")
+    raise CursiveError(f"{there}, and none of '{author}'; {how}.{did_you_mean(author, names)}")
 
 
 def recorded_again(
@@ -82,9 +88,10 @@ def recorded_again(
     config: Config,  # of the model that learns it
 ) -> list:  # of `Word`, of one author
     """The words of a hand that a model can spell, recorded as those that it knows. Raises `CursiveError`
-    where it is not clear whose."""
+    where it is not clear whose, and for words that cannot be meant as they are."""
     words = words_of_author(bank, author)
-    name = author or words[0].author or "me"
+    check_meant(words)
+    name = (author or words[0].author or "me").replace("(unnamed)", "me")
     words = usable(words, config)
     return [dataclasses.replace(w, points=snap_to_pixels(w.points), author=name) for w in words]
 

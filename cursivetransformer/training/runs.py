@@ -260,7 +260,8 @@ def state_to_resume(config: Config, folder: Path) -> dict | None:
     path = folder / "state.pt"
     if not config.resume and path.exists():
         raise CursiveError(
-            f"{folder} already holds a run; add --resume to go on with it, or choose another --run-dir."
+            f"{folder} already holds a run; add --resume to go on with it (in Python resume=True), or choose "
+            "another --run-dir (run_dir)."
         )
     if not config.resume:
         return None

@@ -46,7 +46,7 @@ import torch
 from torch import distributed
 
 # %% ../../nbs/training/04_train.ipynb #2d05cb51
-from ..config import Config, CursiveError, WritingOptions, save_config, write_atomic
+from ..config import Config, CursiveError, save_config, write_atomic
 from ..data.batches import Batches
 from ..data.dataset import StrokeDataset, create_datasets
 from ..ink.points import Word
@@ -55,6 +55,7 @@ from ..model.cpu import use_cpu_kernels
 from ..model.graphs import RecordedModel
 from ..model.lora import in_hand
 from ..model.transformer import Transformer, spelling_loss
+from ..options import WritingOptions
 from cursivetransformer.training.runs import (
     Run,
     StopSignal,

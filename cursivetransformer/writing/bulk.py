@@ -58,15 +58,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cursivetransformer.config import (
-    BulkOptions,
-    CursiveError,
-    WritingOptions,
-    atomic_file,
-    checked,
-    takes,
-    write_atomic,
-)
+from ..config import CursiveError, atomic_file, checked, takes, write_atomic
 from ..data.banks import to_item
 from ..data.seeds import sample_rng
 from ..ink.curves import MM
@@ -77,6 +69,7 @@ from ..ink.svg import svg_writer
 from ..ink.tokens import fold
 from ..model.lora import in_hand
 from ..model.transformer import Transformer
+from ..options import BulkOptions, WritingOptions
 from .align import character_boxes
 from .hands import OpenHand, open_hands
 from .layout import layout

@@ -33,12 +33,13 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..config import CursiveError, WritingOptions
+from ..config import CursiveError
 from ..data.dataset import StrokeDataset, input_and_target, pad_stack, thinning
 from ..ink.points import LINE_START
 from ..ink.tokenizers import tokenizer_of
 from ..ink.tokens import CharTokenizer, StrokeTokenizer
 from ..model.transformer import Transformer
+from ..options import WritingOptions
 from .hands import open_hand
 from .sample import BATCH_ROWS, GroupBuilder, sample_tokens
 

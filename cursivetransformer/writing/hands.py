@@ -64,7 +64,7 @@ from pathlib import Path
 
 import torch
 
-from ..config import CursiveError, WritingOptions, did_you_mean, write_atomic
+from ..config import CursiveError, did_you_mean, write_atomic
 from ..ink.points import Provenance
 from cursivetransformer.model.checkpoint import (
     digest,
@@ -75,6 +75,7 @@ from cursivetransformer.model.checkpoint import (
 )
 from ..model.lora import low_rank_changes, shared_weights, vectors_of, with_vector
 from ..model.transformer import Transformer
+from ..options import WritingOptions
 from .reader import BUNDLED_SHA256, Reader, load_reader
 
 # %% ../../nbs/writing/01_hands.ipynb #18f98d68

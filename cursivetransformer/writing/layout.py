@@ -58,10 +58,11 @@ import typing
 
 import numpy as np
 
-from ..config import CANVAS_HEIGHT, OPEN_LENGTHS, CursiveError, WritingOptions
+from ..config import CursiveError
 from ..data.seeds import sample_rng
 from ..ink.points import Word, deslant
 from ..ink.sheets import WordStyle, paper_size
+from ..options import CANVAS_HEIGHT, OPEN_LENGTHS, WritingOptions
 from .shape import TypedLine, is_drawn, takes_rest
 
 # %% ../../nbs/writing/07_layout.ipynb #e305a1f8

@@ -32,10 +32,11 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from ..config import CursiveError, WritingOptions, did_you_mean
+from ..config import CursiveError, did_you_mean
 from ..flags import read_text
 from ..model.checkpoint import load_checkpoint
 from ..model.transformer import Transformer
+from ..options import WritingOptions
 from .page import Page, check_output, check_text, kind_of, save_page, write
 from .shape import split_text
 from .spelling import Spelling, spelling_of

@@ -52,15 +52,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cursivetransformer.config import (
-    CANVAS_HEIGHT,
-    CursiveError,
-    WritingOptions,
-    atomic_file,
-    did_you_mean,
-    takes,
-    with_changes,
-)
+from ..config import CursiveError, atomic_file, did_you_mean, takes
+from ..options import CANVAS_HEIGHT, WritingOptions, with_changes
 
 # %% ../../nbs/writing/09_page.ipynb #b252df35
 from ..data.banks import bank_writer, load_bank

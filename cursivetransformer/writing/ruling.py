@@ -19,8 +19,9 @@ __all__ = [
 # %% ../../nbs/writing/08_ruling.ipynb #92948221
 import numpy as np
 
-from ..config import CANVAS_HEIGHT, CursiveError, WritingOptions
+from ..config import CursiveError
 from ..ink.sheets import Rule, Sheet
+from ..options import CANVAS_HEIGHT, WritingOptions
 from .layout import DESCENT, X_HEIGHT, Measures, measures_of
 
 # %% ../../nbs/writing/08_ruling.ipynb #9dee2157

@@ -42,7 +42,7 @@ import numpy as np
 import torch
 from torch.nn.utils import parametrize
 
-from ..config import CursiveError, WritingOptions
+from ..config import CursiveError
 from ..data.banks import load_bank
 from ..data.dataset import GAP, StrokeDataset, pad_stack, thinning
 from ..data.seeds import sample_rng
@@ -53,6 +53,7 @@ from ..model.checkpoint import one_thread
 from ..model.decode import KVCache, advance
 from ..model.lora import in_hand
 from ..model.transformer import Transformer
+from ..options import WritingOptions
 
 
 # %% ../../nbs/writing/02_sample.ipynb #98405f78

@@ -32,9 +32,10 @@ import typing
 
 import numpy as np
 
-from ..config import CursiveError, WritingOptions
+from ..config import CursiveError
 from ..ink.points import with_pen_up
 from ..ink.tokens import fold, fold_character
+from ..options import WritingOptions
 
 
 # %% ../../nbs/writing/06_shape.ipynb #e0811a85

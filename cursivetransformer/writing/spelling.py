@@ -29,10 +29,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..config import CursiveError, WritingOptions
+from ..config import CursiveError
 from ..data.dataset import StrokeDataset
 from ..data.seeds import sample_rng
 from ..model.transformer import Transformer
+from ..options import WritingOptions
 from .reader import Reader, load_reader
 from .sample import CHUNK, TRIES, Drawn, draw_words
 

@@ -11,177 +11,32 @@ import signal
 import socket
 import subprocess
 import sys
-import types
 import urllib.error
 import urllib.request
 import zipfile
 
 import numpy as np
 import pytest
+from collect_screen import PAGE, Screen, drawn, line, open_screens, write
 from conftest import CURSIVE, ROOT
 from data_cases import BAD, ITEM
 
-from cursivetransformer.apps.collect import BankFile, Conflict, collect_words, serve
+from cursivetransformer.apps.collect import BankFile, Conflict, serve
 from cursivetransformer.cli import main
 from cursivetransformer.config import ALPHABET, CursiveError
 from cursivetransformer.data.banks import arrays_of_points, load_bank, parse_item
 from cursivetransformer.ink.points import drawn_steps, strokes
 
-PAGE = ROOT / "collect.html"
-
-
-def line(x=0.3, y=0.5, dx=0.0, dy=0.14, n=12):
-    "A straight stroke of so many reports, in canvas heights of the page."
-    return [(x + dx * t / n, y + dy * t / n) for t in range(n + 1)]
-
-
-def drawn(text, x=0.3):
-    "Strokes enough for a text: a wave on the writing line, and short marks above it."
-    wave = [(x + 0.02 * t, 0.6 + 0.05 * np.cos(t)) for t in range(12)]
-    marks = sum(c in "ijtx" for c in text) + sum(1 + (c in '!?"') for c in text if not c.isalpha())
-    return [wave, *([(x + 0.04 * i, 0.45), (x + 0.04 * i + 0.02, 0.46)] for i in range(marks))]
-
-
-class Screen:
-    "A page as someone uses it."
-
-    def __init__(self, page):
-        self.page, self.cdp = page, None
-        self.errors, self.requests = [], []
-        page.on("pageerror", lambda e: self.errors.append(str(e)))
-        page.on("console", lambda m: m.type == "error" and self.errors.append(m.text))
-        page.on("request", lambda r: self.requests.append(r.url))
-
-    def open(self, url=None):
-        self.page.goto(url or PAGE.as_uri())
-        self.page.wait_for_selector("#prompt:not(:empty)")
-        return self
-
-    def text(self, selector):
-        return self.page.locator(selector).inner_text()
-
-    def click(self, name):
-        self.page.get_by_role("button", name=name, exact=True).click()
-
-    def prompt(self):
-        return self.text("#prompt")
-
-    def said(self, what):
-        self.page.locator("#message", has_text=what).wait_for()
-
-    def ink(self):
-        return self.page.locator("#ink path").count()
-
-    def words(self):
-        labels = [b.get_attribute("aria-label") for b in self.page.locator("#words .look").all()]
-        return [re.sub("^Look at ", "", label) for label in labels][::-1]
-
-    def send(self, kind, what, at=None):
-        "A pointer of a kind goes `down`, `move`s or comes `up`, at a place in canvas heights of the box."
-        if at:
-            box = self.page.locator("#pad").bounding_box()
-            self.at = box["x"] + at[0] * box["height"], box["y"] + at[1] * box["height"]
-        if kind == "mouse":
-            place = self.at if what == "move" else ()
-            return getattr(self.page.mouse, what)(*place)
-        self.cdp = self.cdp or self.page.context.new_cdp_session(self.page)
-        x, y = self.at
-        if kind == "touch":
-            touch = {"down": "touchStart", "move": "touchMove", "up": "touchEnd"}[what]
-            points = [] if what == "up" else [{"x": x, "y": y}]
-            self.cdp.send("Input.dispatchTouchEvent", {"type": touch, "touchPoints": points})
-        else:
-            pen = {"down": "mousePressed", "move": "mouseMoved", "up": "mouseReleased"}[what]
-            buttons = dict(button="left", buttons=int(what != "up"), clickCount=int(what != "move"))
-            event = dict(type=pen, x=x, y=y, pointerType="pen", **buttons)
-            self.cdp.send("Input.dispatchMouseEvent", event)
-
-    def stroke(self, points, kind="mouse", up=True):
-        if kind == "mouse":
-            self.send(kind, "move", points[0])
-        self.send(kind, "down", points[0])
-        for p in points[1:]:
-            self.send(kind, "move", p)
-        if up:
-            self.send(kind, "up")
-
-    def draw(self, *lines, kind="mouse"):
-        self.page.locator("#pad").scroll_into_view_if_needed()
-        for points in lines:
-            self.stroke(points, kind)
-
-    def add(self, x=0.3):
-        "Write the prompt, somehow, and add it."
-        text = self.prompt()
-        had = self.text("#size")
-        self.draw(*drawn(text, x))
-        self.click("Add")
-        self.page.locator("#size", has_text=re.compile(f"^(?!{re.escape(had)}$)")).wait_for()
-        return text
-
-    def own_text(self, text, many=1):
-        self.page.select_option("#source", "own")
-        self.page.select_option("#order", "listed")
-        self.page.fill("#many", str(many))
-        self.page.fill("#own", text)
-        self.page.locator("#lead").click()
-
-    def choose(self, button, path):
-        with self.page.expect_file_chooser() as chooser:
-            self.click(button)
-        chooser.value.set_files(path)
-
-    def offer(self, path):
-        "Choose a file to import, and wait for the question what to do with it."
-        self.choose("Import…", path)
-        self.page.locator("#importer[open]").wait_for()
-
-    def until(self, expression):
-        """Wait a minute for something to be true in the page. Playwright's own way would need `eval`, which
-        the page forbids."""
-        for _ in range(2400):
-            if self.page.evaluate(expression):
-                return
-            self.page.wait_for_timeout(25)
-        raise AssertionError(f"never true: {expression}")
-
-    def export(self, tmp_path, name="out.json"):
-        with self.page.expect_download() as download:
-            self.click("Export")
-        download.value.save_as(tmp_path / name)
-        return tmp_path / name
-
 
 @pytest.fixture
 def screens(chromium):
-    """Makes screens, each with a browser of its own, or beside another one in the same browser. None may fail
-    or ask the network for anything."""
-    contexts, made = [], []
-
-    def make(beside=None, url=None, **options):
-        if not beside:
-            contexts.append(chromium.new_context(**{"viewport": {"width": 1100, "height": 900}, **options}))
-        made.append(Screen((beside.page.context if beside else contexts[-1]).new_page()))
-        made[-1].page.set_default_timeout(60_000)
-        return made[-1].open(url)
-
-    yield make
-    for context in contexts:
-        context.close()
-    here = ("file:", "blob:", "data:", "http://127.0.0.1:")
-    for s in made:
-        assert s.errors == []
-        assert all(u.startswith(here) for u in s.requests), s.requests
+    with open_screens(chromium) as make:
+        yield make
 
 
 @pytest.fixture
 def screen(screens):
     return screens()
-
-
-def write(path, content):
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return path
 
 
 def test_the_page_allows_its_own_script_and_nothing_else():
@@ -292,7 +147,7 @@ def test_a_second_finger_a_palm_and_an_interrupted_stroke_draw_nothing(screen):
     assert screen.ink() == 1
     screen.stroke(line(0.6), "touch", up=False)
     screen.cdp.send("Input.dispatchTouchEvent", {"type": "touchCancel", "touchPoints": []})
-    screen.until("document.querySelectorAll('#ink path').length === 1")
+    screen.until("document.querySelectorAll('#ink path').length === 2")  # what the system stopped stays
     screen.stroke(line(0.9), "touch", up=False)  # the palm lies there when the pen comes down
     screen.stroke(line(0.5), "pen")
     screen.send("touch", "up")
@@ -702,7 +557,7 @@ def test_everything_works_from_the_keyboard(screen, tmp_path):
     press("Enter")
     assert "b" in screen.prompt()
     prompt = screen.prompt()
-    screen.page.locator("#author").focus()
+    screen.page.fill("#author", "")
     press("n")  # typing a name is no command
     assert screen.prompt() == prompt and screen.page.input_value("#author") == "n"
     screen.page.locator("#keys").uncheck()
@@ -809,7 +664,7 @@ def test_collect_saves_straight_to_the_file(screens, cursive, tmp_path):
 def test_two_pages_do_not_overwrite_each_other(screens, tmp_path):
     page = serve(tmp_path / "mine.json")
     first = screens(url=page.url)
-    second = screens(beside=first, url=page.url)
+    second = screens(url=page.url)  # in another browser: two windows of one tell each other
     first.page.bring_to_front()
     text = first.add()
     second.page.bring_to_front()
@@ -956,30 +811,6 @@ def test_a_file_changed_by_someone_else_is_not_overwritten(tmp_path):
     assert bank.save(2, []) == 3 and BankFile(path).items == []  # all deleted, and continued
 
 
-def test_in_notebooks_here_and_in_colab(monkeypatch, tmp_path):
-    import IPython.display
-
-    shown = []
-    monkeypatch.setattr(IPython.display, "display", lambda x: shown.append(x.src))
-    page = collect_words(tmp_path / "mine.json")
-    assert shown == [page.url] and ask(page.url)[1] == PAGE.read_bytes()
-    page.close()
-
-    def serve_kernel_port_as_iframe(port, path, height):
-        shown.append((port, path))
-
-    output = types.SimpleNamespace(serve_kernel_port_as_iframe=serve_kernel_port_as_iframe)
-    monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
-    monkeypatch.setitem(sys.modules, "google.colab", types.SimpleNamespace(output=output))
-    page = collect_words(tmp_path / "mine.json")
-    port, path = shown[-1]
-    through = dict(Host="4242-colab.googleusercontent.com", Origin="https://4242-colab.googleusercontent.com")
-    assert ask(f"http://127.0.0.1:{port}{path}?authuser=0", **through)[1] == PAGE.read_bytes()
-    assert ask(f"http://127.0.0.1:{port}{path}bank", **through)[0] == 200
-    assert ask(f"http://127.0.0.1:{port}/bank", **through)[0] == 404
-    page.close()
-
-
 def test_a_wheel_has_the_pages(tmp_path):
     source = tmp_path / "source"
     package = "cursivetransformer"
@@ -992,7 +823,7 @@ def test_a_wheel_has_the_pages(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         assert wheel.read("cursivetransformer/collect.html") == PAGE.read_bytes()
-        for name in "page.js", "page.css":
+        for name in "page.js", "page.css", "collect_frame.js":
             assert wheel.read(f"{package}/apps/{name}") == (ROOT / package / "apps" / name).read_bytes()
         wheel.extractall(tmp_path / "installed")
     code = "import cursivetransformer.apps.collect as c; print(c.__file__, len(c.page_html()))"

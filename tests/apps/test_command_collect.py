@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import re
+import socket
 
 import pytest
 from commands import Commands
@@ -80,6 +82,45 @@ def test_the_page_is_served_until_ctrl_c(command, monkeypatch, tmp_path):
     assert done.stdout.startswith("Words are saved to ada.json. Write at http://127.0.0.1:")
     assert done.stdout.endswith("No word was added, so there is nothing to go on with.\n")
     assert command("collect", "--no_browser").returncode == 0 and len(opened) == 1
+
+
+def test_a_tablet_is_invited(command, monkeypatch, tmp_path):
+    from cursivetransformer.apps import collect, command_collect, lan
+
+    monkeypatch.setattr(lan, "address_book", lambda: tmp_path / "book.json")
+    monkeypatch.setattr(collect, "lan_addresses", lambda: ["192.168.0.7"])
+
+    def wait(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_collect.time, "sleep", wait)
+    first, second = (command("collect", "ada.json", "--no-browser", "--lan").stdout for _ in range(2))
+    assert first == second  # the same address after a restart
+    (url,) = re.findall(r"or open (http://192\.168\.0\.7:\d+/\S{22}/)\n", first)
+    assert lan.qr_text(url) in first
+    assert "Everybody in this network who has this address can read and change these words" in first
+    assert "without encryption" in first and "Ctrl-C here ends it." in first
+    alone = command("collect", "ada.json", "--no-browser").stdout
+    assert "network" not in alone and url[-24:] in alone  # the same secret, for this machine alone
+
+
+def test_the_port_can_be_chosen(command, monkeypatch, tmp_path):
+    from cursivetransformer.apps import command_collect, lan
+
+    def wait(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lan, "address_book", lambda: tmp_path / "book.json")
+    monkeypatch.setattr(command_collect.time, "sleep", wait)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = command("collect", "--no-browser", "--port", port)
+        assert done.returncode == 2 and str(port) in done.stderr
+        assert "choose another one by --port" in done.stderr
+    assert f"127.0.0.1:{port}/" in command("collect", "--no-browser", "--port", port).stdout
+    for bad in 0, -1, 65536:
+        done = command("collect", "--no-browser", f"--port={bad}")
+        assert done.returncode == 2 and f"--port is between 1 and 65535, and {bad} is not." in done.stderr
 
 
 def test_what_to_do_next():

@@ -1,11 +1,12 @@
 import json
+import zipfile
 
 import pytest
 from commands import Commands
 
 from cursivetransformer.apps.command_eval import check_eval, eval_parser
 from cursivetransformer.config import CursiveError
-from cursivetransformer.data.banks import load_bank
+from cursivetransformer.data.banks import EMBEDDED, load_bank
 from cursivetransformer.flags import parse_flags
 from cursivetransformer.model.checkpoint import save_model
 
@@ -28,6 +29,48 @@ def test_data_reports_and_validates(command, tmp_path):
     for flag in "--skip-bad", "--skip_bad":
         done = command("data", "b.json", flag)
         assert done.returncode == 0 and "skipped     1" in done.stdout
+
+
+def changed_bank(path, change, author="Ada"):
+    "The embedded bank as a file, its items changed."
+    with zipfile.ZipFile(EMBEDDED) as z:
+        items = json.loads(z.read(z.namelist()[0]))
+    for item in items:
+        item["metadata"]["author"] = author
+        item["points"] = [list(p) for p in change(item["points"])]
+    path.write_text(json.dumps(items))
+
+
+# What a mistaken program writes, as the file has it.
+MISTAKES = {
+    "pen_down seems to be reversed": lambda points: [(x, y, 1 - pen) for x, y, pen in points],
+    "y seems to grow upwards": lambda points: [(x, 1 - y, pen) for x, y, pen in points],
+    "x and y seem to be pixels": lambda points: [(x * 60, y * 60, pen) for x, y, pen in points],
+    "x and y seem to be steps": lambda points: [
+        (x - before[0], y - before[1], pen) for before, (x, y, pen) in zip([points[0], *points], points)
+    ],
+}
+
+
+@pytest.mark.parametrize("says", MISTAKES)
+def test_banks_that_cannot_be_meant_are_not_called_sound(command, tmp_path, says):
+    changed_bank(tmp_path / "b.json", MISTAKES[says])
+    done = command("data", "b.json")
+    assert done.returncode == 1 and f"verdict     The words of Ada cannot be meant: {says}" in done.stdout
+    learned = command("clone", "b.json", "--run-dir", "hand")
+    assert learned.returncode == 2 and says in learned.stderr and not (tmp_path / "hand").exists()
+
+
+def test_a_sound_bank_is_called_so_and_each_hand_counted_by_itself(command, tmp_path):
+    done = command("data", "embedded")
+    assert done.stdout.endswith("hands       Hershey: 158 words, 70 of 70 characters\nverdict     sound\n")
+    (tmp_path / "l.json").write_text(json.dumps([GOOD]))
+    both = command("data", "embedded+l.json").stdout
+    assert "Hershey: 158 words, 70 of 70" in both and "me: 1 word, 1 of 70 characters, without" in both
+    changed_bank(tmp_path / "b.json", lambda points: points, author="")
+    done = command("data", "b.json")
+    assert done.returncode == 0 and "verdict     look at these:" in done.stdout
+    assert "158 words have no author's name" in done.stdout
 
 
 def test_eval_is_deterministic_and_counts_everything(command, tiny, tmp_path):

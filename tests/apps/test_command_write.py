@@ -28,9 +28,10 @@ from cursivetransformer.apps.command_write import (
     shards_of_torchrun,
     write_parser,
 )
-from cursivetransformer.config import BulkOptions, WritingOptions, knob
+from cursivetransformer.config import knob
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.flags import parse_flags
+from cursivetransformer.options import BulkOptions, WritingOptions
 from cursivetransformer.writing.page import FORMATS
 
 

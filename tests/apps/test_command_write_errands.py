@@ -198,7 +198,7 @@ def test_a_card_of_two_pages_for_a_plotter(command, tmp_path):
 @pytest.fixture(scope="module")
 def long_page(tmp_path_factory, default):
     "A page of 5,000 words, some of them the same ink: its SVG, and the strokes meant."
-    from cursivetransformer.config import WritingOptions
+    from cursivetransformer.options import WritingOptions
     from cursivetransformer.writing.layout import layout
     from cursivetransformer.writing.page import save_page, write
 

@@ -9,11 +9,12 @@ from desk_cases import TEXT, changed, inks, seven_words, stubborn_reader
 from models import small_model
 
 from cursivetransformer.apps.desk import CANDIDATES, PIECE, WritingDesk
-from cursivetransformer.config import CursiveError, GenerationParams, WritingOptions
+from cursivetransformer.config import CursiveError
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.ink.curves import MM, on_page
 from cursivetransformer.ink.points import Word, slant
 from cursivetransformer.model.checkpoint import save_model
+from cursivetransformer.options import GenerationParams, WritingOptions
 from cursivetransformer.writing.hands import hand_of, save_hand
 from cursivetransformer.writing.page import FORMATS, write
 from cursivetransformer.writing.reader import load_reader

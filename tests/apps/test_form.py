@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cursivetransformer.apps.form import LEFT_OUT, ConfigForm, field_widget, form_fields, form_view, value_of
-from cursivetransformer.config import PRESETS, Config, ConfigError, WritingOptions, field_types, preset
+from cursivetransformer.config import PRESETS, Config, ConfigError, field_types, preset
 from cursivetransformer.flags import config_parser, parse_config
+from cursivetransformer.options import WritingOptions
 
 FIELDS = [f for fields in form_fields().values() for f in fields]
 

@@ -8,10 +8,12 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from urllib.parse import urlparse
 
 import numpy as np
 import pytest
+from accessibility import faults_on
 from conftest import ROOT
 from PIL import Image
 
@@ -21,6 +23,7 @@ LAB = "notebook.ipynb"
 CELLS = [
     "from cursivetransformer import WritingApp, WritingDesk\napp = WritingApp()\napp",
     "plain = WritingApp('many a brave soul', WritingDesk(app.desk.model), clickable=False)\nplain",
+    "from cursivetransformer import collect_words\nmine = collect_words('mine.json', height=600)",
 ]
 RUN_ALL = """async () => {
   const { context, sessionContext } = jupyterapp.shell.currentWidget;
@@ -29,13 +32,13 @@ RUN_ALL = """async () => {
   await jupyterapp.commands.execute("notebook:run-all-cells");
 }"""
 PATHS = "paths => paths.map(p => p.getAttribute('d'))"
-# Whether the page shows this ink, a word is marked, and a drawing of the second word on offer is taken.
+# Whether the page shows this ink, a word is marked, and a drawing that is on offer is taken.
 SHOWS = f"""ink => JSON.stringify(({PATHS})([...document.querySelectorAll('.cursive-word path')]))
   === JSON.stringify(ink)"""
 IS_MARKED = """i => document.querySelector(`.cursive-word[data-index="${i}"]`).getAttribute('aria-pressed')
   === 'true'"""
-IS_TAKEN = """n => document.querySelectorAll('.cursive-offer')[1].querySelectorAll('button')[n]
-  .getAttribute('aria-pressed') === 'true'"""
+IS_TAKEN = """n => document.querySelector(`.cursive-offer [data-number="${n}"]`)
+  ?.getAttribute('aria-pressed') === 'true'"""
 PAPER = "rgb(255, 253, 248)"
 
 
@@ -52,7 +55,7 @@ LAB_FLAGS = [
 
 
 def write_notebook(path):
-    "A notebook of two applications."
+    "A notebook of two applications, and the page to collect words on."
     code = dict(cell_type="code", metadata={}, execution_count=None, outputs=[])
     cells = [dict(code, id=f"cell{i}", source=source) for i, source in enumerate(CELLS)]
     metadata = dict(kernelspec=dict(name="python3", display_name="python3"))
@@ -179,18 +182,18 @@ def test_type_write_click_respell_undo_export(notebook, lab):
     first = panel.ink()
     picture = panel.looks()
     assert len(first) == 7 and all(d.startswith("M") for d in first)
+    candidates = panel.root.locator(".cursive-offer [data-number]")
     for i in 2, 4:
         panel.word(i).click()
-    panel.root.locator(".cursive-offer").nth(1).wait_for()
+        candidates.nth(3).wait_for()
     assert panel.marked() == [2, 4] and panel.field("words").input_value() == "2, 4"
-    assert panel.root.locator(".cursive-offer button").count() == 8 and differ(panel.looks(), picture)
+    assert candidates.count() == 4 and differ(panel.looks(), picture)
     panel.press("Re-spell")
     panel.says("Written again: 2 'goddess,', 4 'anger'")
     again = panel.ink()
     assert again[:2] == first[:2] and again[2] != first[2] and again[4] != first[4]
     assert differ(panel.looks(), picture) and not panel.marked()
-    other = panel.root.locator(".cursive-offer").nth(1).locator("button").nth(2)
-    other.focus()
+    candidates.nth(2).focus()  # of the word that was clicked last
     notebook.keyboard.press("Enter")  # by keyboard, as any button
     notebook.wait_for_function(IS_TAKEN, arg=2)
     assert panel.ink()[4] not in (first[4], again[4])
@@ -199,8 +202,10 @@ def test_type_write_click_respell_undo_export(notebook, lab):
         notebook.wait_for_function(SHOWS, arg=expected)
     assert panel.marked() == [2, 4]
     panel.word(4).focus()
-    notebook.keyboard.press("Space")
-    panel.word(2).click()
+    notebook.keyboard.press("Space")  # looks at it
+    candidates.nth(3).wait_for()
+    notebook.keyboard.press("Space")  # unmarks it
+    panel.word(2).dblclick()
     notebook.wait_for_function("!document.querySelector('.cursive-word[aria-pressed=true]')")
     panel.root.locator("textarea").click()
     assert not differ(panel.looks(), picture)
@@ -253,7 +258,8 @@ def test_plain_buttons_do_the_same(notebook):
     panel = Panel(notebook, 1)
 
     def picture():
-        return panel.root.locator("svg[aria-label='many a brave soul'] path").evaluate_all(PATHS)
+        shown = panel.root.locator(".cursive-panel svg[aria-label='many a brave soul'] path")
+        return shown.evaluate_all(PATHS)
 
     panel.press("Write")
     panel.says("4 words.")
@@ -266,3 +272,81 @@ def test_plain_buttons_do_the_same(notebook):
     panel.press("Undo")
     panel.says("Undone.")
     assert picture() == first
+
+
+def test_sliders_have_names(notebook):
+    panel = Panel(notebook, 0)
+    for name in "temperature", "size, %", "slant":
+        assert panel.root.get_by_role("slider", name=name, exact=True).count() == 1
+        assert panel.root.get_by_role("textbox", name=f"{name}, as a number", exact=True).count() == 1
+    assert not panel.root.locator("[role=slider]:not([aria-label])").count()
+
+
+def test_axe_finds_nothing(notebook):
+    Panel(notebook, 0).word(2).click()
+    notebook.locator("[data-number]").first.wait_for()
+    assert faults_on(notebook, ".cursive-panel") == []
+
+
+def test_words_are_collected_below_the_cell(notebook):
+    frame = notebook.frame_locator("iframe[title='Write words of your own']")
+    frame.get_by_text("in mine.json").first.wait_for()
+    assert not notebook.get_by_text("Words were collected here").is_visible()
+
+
+def test_what_was_saved_is_not_overwritten(notebook, lab):
+    panel = Panel(notebook, 1)
+    (lab[1] / "page.svg.png").write_text("mine")
+    panel.field("named").fill("page.svg.png")
+    panel.press("Save")
+    panel.says("page.svg.png is there already")
+    assert (lab[1] / "page.svg.png").read_text() == "mine"
+    panel.press("Replace")
+    panel.says("Saved page.svg.png.")
+    assert (lab[1] / "page.svg.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_reopened_without_its_kernel_the_last_page_is_there(notebook, chromium, lab):
+    """The last test: the kernel goes. What the notebook then shows is what was last written, and of the
+    widgets that are gone nothing, not even a message."""
+    address, folder = lab
+    panel = Panel(notebook, 0)
+    panel.root.locator("textarea").fill("the last page")
+    panel.press("Write")
+    panel.says("3 words.")
+    ink = panel.ink()
+    still = "svg[aria-label='the last page']"
+    notebook.locator(still).wait_for(state="attached")
+    assert not notebook.locator(still).is_visible()  # while the panel lives
+    notebook.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    saved = json.loads(wait_until(lambda: read_with(folder / LAB, "the last page")))
+    assert "application/vnd.jupyter.widget-view+json" in saved["cells"][0]["outputs"][1]["data"]
+    notebook.evaluate("jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    again = chromium.new_context(viewport=dict(width=1100, height=1800)).new_page()
+    again.set_default_timeout(60_000)
+    again.goto(address.replace("/doc/tree/", "/doc/workspaces/again/tree/"))
+    again.locator(still).wait_for()
+    assert again.locator(f"{still} path").evaluate_all(PATHS) == ink
+    again.get_by_text("To go on writing, run this cell again").first.wait_for()
+    again.get_by_text("Words were collected here").wait_for()
+    assert not again.locator("iframe").count()
+    again.wait_for_timeout(8000)  # the widgets are looked for in vain
+    assert again.get_by_text("model not found").count() == 0 or not any(
+        text.is_visible() for text in again.get_by_text("model not found").all()
+    )
+    again.context.close()
+
+
+def read_with(path, text: str) -> str | None:
+    "What a file holds, once it holds that."
+    content = path.read_text()
+    return content if text in content else None
+
+
+def wait_until(answer, seconds: float = 60):
+    "What a function gives once it gives something."
+    deadline = time.monotonic() + seconds
+    while not (found := answer()):
+        assert time.monotonic() < deadline, "nothing came"
+        time.sleep(0.1)
+    return found

@@ -14,7 +14,7 @@ import pytest
 
 from cursivetransformer.apps import live
 from cursivetransformer.apps.live import Live, describe_progress, title_of, train_live
-from cursivetransformer.config import preset
+from cursivetransformer.config import CursiveError, preset
 from cursivetransformer.training.train import train
 
 
@@ -115,6 +115,22 @@ def test_the_stop_button_saves_and_says_how_to_go_on(tmp_path, shown):
     assert shown[-1][1].endswith("Done.")
 
 
+def test_running_the_cell_again_says_what_to_do(tmp_path, shown):
+    c = config(tmp_path)
+    train_live(c)
+    shown.clear()
+    before = (tmp_path / "run/state.pt").read_bytes()
+    with pytest.raises(CursiveError, match="already holds a run. Go on with it: (.*). Or begin another") as e:
+        train_live(c)
+    assert not shown and (tmp_path / "run/state.pt").read_bytes() == before
+    (line,) = e.value._render_traceback_()  # all that a notebook shows
+    assert line == f"CursiveError: {e.value}" and "\n" not in line
+    longer = dataclasses.replace(c, max_steps=8)
+    names = {"train_live": train_live, "dataclasses": dataclasses, "config": longer}
+    more = re.search("Go on with it: (.*). Or begin", line)[1]
+    assert eval(more, names).metrics[-1]["step"] == 8
+
+
 def test_the_sentence_says_what_there_is():
     c = preset("debug", max_steps=1000)
     assert "compiler" in describe_progress([], dataclasses.replace(c, compile=True))
@@ -145,10 +161,15 @@ def test_in_a_real_kernel_there_is_one_output(tmp_path):
     code = f"""
 from cursivetransformer.config import from_dict
 from cursivetransformer.apps.live import train_live
-run = train_live(from_dict({settings!r}), every=0)
+config = from_dict({settings!r})
+run = train_live(config, every=0)
 """
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    cells = [nbformat.v4.new_code_cell(source) for source in (code, "train_live(config)")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3", allow_errors=True).execute()
     outputs = [o for o in notebook.cells[0].outputs if o.output_type == "display_data"]
     assert len(outputs) == 1 and outputs[0].data["text/plain"].endswith("Done.")
     assert png(outputs[0].data["text/html"]).startswith(b"\x89PNG")
+    (again,) = notebook.cells[1].outputs
+    assert again.output_type == "error" and len(again.traceback) == 1 and "\n" not in again.traceback[0]
+    assert "already holds a run. Go on with it" in again.traceback[0]

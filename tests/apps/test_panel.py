@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 
+import ipywidgets
 import numpy as np
 import pytest
 import torch
@@ -15,12 +16,16 @@ from desk_cases import TEXT, inks, seven_words, stubborn_reader
 import cursivetransformer
 from cursivetransformer.apps import desk as desk_module
 from cursivetransformer.apps import panel
+from cursivetransformer.apps import view as view_module
 from cursivetransformer.apps.desk import PIECE, WritingDesk
-from cursivetransformer.apps.panel import ViewContent, Worker, WritingApp
-from cursivetransformer.apps.view import MOST_BUTTONS, ButtonView, ClickView, clickable_page
-from cursivetransformer.config import CursiveError, WritingOptions, field_of, preset
+from cursivetransformer.apps.panel import WritingApp
+from cursivetransformer.apps.view import MOST_BUTTONS, ButtonView, ClickView, ViewContent, clickable_page
+from cursivetransformer.apps.worker import Worker
+from cursivetransformer.config import CursiveError, field_of, preset
+from cursivetransformer.ink.curves import on_page, path_data
 from cursivetransformer.model.checkpoint import save_model
 from cursivetransformer.model.transformer import Transformer
+from cursivetransformer.options import WritingOptions
 from cursivetransformer.writing.hands import hand_of, save_hand
 
 VIEWS = ["buttons", "click"]
@@ -56,8 +61,14 @@ def click(app, *indices):
         if isinstance(app.view, ButtonView):
             app.view.words.children[i].value = not app.view.words.children[i].value
         else:
-            app.view.widget.marked = sorted({i} ^ set(app.view.widget.marked))
+            on = i not in app.view.widget.state["marked"]
+            hear(app, {"mark": i, "on": on, "text": app.view.widget.page["words"][i]["text"]})
         assert app.wait()
+
+
+def hear(app, message):
+    "Have a page to click say something."
+    app.view.widget._handle_custom_msg(message, [])
 
 
 def take(app, index, number):
@@ -66,7 +77,8 @@ def take(app, index, number):
         row = [o["index"] for o in app.view.offers].index(index)
         app.view.rows.children[row].children[1 + number].children[1].click()
     else:
-        app.view.widget._handle_custom_msg({"take": [index, number]}, [])
+        candidates = next(o["candidates"] for o in app.view.widget.offers["words"] if o["index"] == index)
+        hear(app, {"take": [index, number], "key": candidates[number]["key"]})
 
 
 def shown(app):
@@ -80,9 +92,10 @@ def shown(app):
                 (offer["index"], n) for n, cell in enumerate(row.children[1:]) if cell.children[1].disabled
             }
         return view.picture.value, marks, taken
-    offers = view.widget.offers
+    offers = view.widget.offers["words"]
     taken = {(o["index"], n) for o in offers for n, c in enumerate(o["candidates"]) if c["taken"]}
-    return view.widget.page, set(view.widget.marked), taken
+    page = {name: value for name, value in view.widget.page.items() if name != "id"}
+    return page, set(view.widget.state["marked"]), taken
 
 
 def status(app):
@@ -116,8 +129,8 @@ def test_write_click_respell_choose_undo_save(app, tmp_path, monkeypatch):
     assert shown(app)[0] == first and not shown(app)[1]
     press(app, "undo")
     assert shown(app)[0] == before and app.controls["undo"].disabled
-    app.controls["kind"].value = "png"
     app.controls["name"].value = "mine.svg"
+    app.controls["kind"].value = "png"
     press(app, "save")
     link = app.controls["link"].value
     assert (tmp_path / "mine.png").read_bytes()[:4] == b"\x89PNG"
@@ -270,7 +283,8 @@ def test_nothing_freezes_while_a_long_text_is_written(app, monkeypatch):
     if isinstance(app.view, ButtonView):
         app.view.on_mark({1, 2}, set())
     else:
-        app.view.widget.marked = [1, 2]
+        for i in 1, 2:
+            hear(app, {"mark": i, "on": True, "text": app.view.widget.page["words"][i]["text"]})
     app.controls["slant"].value = 0.1
     app.controls["stop"].click()
     assert shown(app)[1] == {1, 2} and "Stopping" in status(app)
@@ -292,7 +306,7 @@ def test_a_page_is_drawn_again_only_where_it_has_changed(desk, monkeypatch):
         drawn.append(len(words))
         return {"words": words}
 
-    monkeypatch.setattr(panel, "describe_page", describe_page)
+    monkeypatch.setattr(view_module, "describe_page", describe_page)
     content = ViewContent()
     drawn.clear()
     content.update(desk)
@@ -310,6 +324,115 @@ def test_a_page_is_drawn_again_only_where_it_has_changed(desk, monkeypatch):
     desk.total = 0
     content.update(desk)
     assert drawn == [7, 9, 11]
+
+
+def test_options_of_the_page_show_at_once_whichever_have_a_control(desk, monkeypatch):
+    "What lies on the screen is laid out as what would be saved."
+    monkeypatch.setattr(panel, "SHOWN_OPTIONS", (*panel.SHOWN_OPTIONS, "line_height", "word_space"))
+    app = WritingApp("", desk, clickable=True)
+    for option, value in [("width", 60.0), ("line_height", 1.1), ("word_space", 0.5)]:
+        before = app.view.widget.page
+        app.controls[option].value = value
+        assert app.view.widget.page != before, option
+        ink = [path_data(on_page(word)) for word in desk.picture]
+        assert [w["path"] for w in app.view.widget.page["words"]] == ink, option
+
+
+def test_a_file_is_written_over_only_when_asked_twice(app, tmp_path):
+    path = tmp_path / "page.svg"
+    path.write_text("somebody's")
+    app.controls["name"].value = str(tmp_path / "page")
+    save = app.controls["save"]
+    press(app, "save")
+    assert path.read_text() == "somebody's" and "is there already" in status(app)
+    assert save.description == "Replace" and app.controls["link"].value == ""
+    app.controls["kind"].value = "png"  # another file after all
+    assert save.description == "Save"
+    press(app, "save")
+    assert (tmp_path / "page.png").exists() and "Saved" in status(app)
+    app.controls["kind"].value = "svg"
+    press(app, "save")
+    press(app, "undo") if not app.controls["undo"].disabled else click(app, 1)
+    assert path.read_text() == "somebody's"
+    press(app, "respell")  # other things were done meanwhile: it asks anew
+    press(app, "save")
+    assert path.read_text() == "somebody's" and save.description == "Replace"
+    press(app, "save")
+    assert path.read_text().startswith("<svg") and save.description == "Save" and "Saved" in status(app)
+    press(app, "save")  # its own file is no other
+    assert "is there already" in status(app)
+
+
+@pytest.mark.parametrize(
+    "steps, name, kind",
+    [
+        ([("name", "page.svg.png")], "page.svg.png", "png"),
+        ([("name", "mine.anim.svg")], "mine.anim.svg", "anim.svg"),
+        ([("kind", "pdf"), ("name", "mine")], "mine.pdf", "pdf"),
+        ([("name", "mine.svg"), ("kind", "png")], "mine.png", "png"),
+        ([("kind", "png"), ("name", "mine.svg")], "mine.svg", "svg"),
+        ([("name", "mine.anim.svg"), ("kind", "gif"), ("kind", "svg")], "mine.svg", "svg"),
+        ([("name", " version 1.2 ")], "version 1.2.svg", "svg"),
+        ([("name", "Page.PNG")], "Page.PNG", "png"),
+    ],
+)
+def test_the_name_and_the_kind_of_a_file_always_agree(desk, tmp_path, monkeypatch, steps, name, kind):
+    monkeypatch.chdir(tmp_path)
+    app = WritingApp("", desk, clickable=False)
+    for control, value in steps:
+        app.controls[control].value = value
+    assert app.controls["kind"].value == kind
+    press(app, "save")
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_what_is_left_in_the_notebook_is_the_last_page(app, monkeypatch):
+    outputs = shown_outputs(monkeypatch)
+    app._ipython_display_()
+    assert [sorted(bundle) for bundle in outputs] == [
+        ["text/html", "text/plain"],
+        ["application/vnd.jupyter.widget-view+json", "text/plain"],
+    ]
+    assert "many a brave soul did it send" in outputs[0]["text/html"]
+    app.controls["text"].value = "Sing goddess"
+    press(app, "write")
+    assert app.wait() and "Sing goddess" in outputs[0]["text/html"]
+    before = outputs[0]["text/html"]
+    click(app, 1)
+    assert outputs[0]["text/html"] == before  # marks are not for later
+    app.controls["size"].value = 200.0
+    assert app.wait() and outputs[0]["text/html"] != before
+
+
+def shown_outputs(monkeypatch) -> list:
+    "What a notebook puts out, in its newest form."
+    import IPython.display
+
+    outputs = []
+
+    class Handle:
+        def __init__(self, number):
+            self.number = number
+
+        def update(self, bundle, raw):
+            outputs[self.number] = bundle
+
+    def display(bundle, raw, display_id=None):
+        outputs.append(bundle)
+        return Handle(len(outputs) - 1)
+
+    monkeypatch.setattr(IPython.display, "display", display)
+    return outputs
+
+
+@pytest.mark.parametrize("clickable", [False, True])
+def test_what_drags_has_a_name_where_somebody_gives_it_one(desk, clickable):
+    app = WritingApp("", desk, clickable=clickable)
+    sliders = [c for c in app.controls.values() if isinstance(c, ipywidgets.FloatSlider)]
+    assert bool(sliders) == clickable
+    assert isinstance(
+        app.controls["slant"], ipywidgets.FloatSlider if clickable else ipywidgets.BoundedFloatText
+    )
 
 
 def test_another_model_from_the_panel(app, tiny, tmp_path):

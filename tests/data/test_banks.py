@@ -309,3 +309,17 @@ def test_real_banks(shared):
     words = load_bank(str(shared / "data/bigbank_3325.json.zip")).words
     assert len(words) == 3325 and {w.author for w in words} == {"Sam"}
     assert len(load_bank(str(shared / "data/zachbank_900.json.zip")).words) == 900
+
+
+def test_decomposed_accents_are_composed(tmp_path):
+    item = {**ITEM, "metadata": {**ITEM["metadata"], "asciiSequence": "cafe\u0301"}}
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps([item]))
+    assert load_bank(str(path)).words[0].text == "café"
+
+
+def test_pixels_far_beyond_the_canvas_are_asked_after(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps([{**ITEM, "points": [[600, 300, 1], [601, 300, 0]]}]))
+    with pytest.raises(CursiveError, match="more than 100 canvases away; are these pixels"):
+        load_bank(str(path))

@@ -9,9 +9,9 @@ import pytest
 from attention_cases import make
 from models import chain_options, small_model
 
-from cursivetransformer.config import WritingOptions
 from cursivetransformer.ink.points import Word
 from cursivetransformer.ink.tokenizers import stroke_tokenizer
+from cursivetransformer.options import WritingOptions
 from cursivetransformer.study.attention import (
     animate,
     entropy,

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from cursivetransformer.config import CursiveError, WritingOptions, preset
+from cursivetransformer.config import CursiveError, preset
 from cursivetransformer.data.banks import held_out, load_bank
 from cursivetransformer.model.checkpoint import CheckpointError
+from cursivetransformer.options import WritingOptions
 from cursivetransformer.study.drawings import (
     HELD_OUT,
     Writing,

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from commands import Commands
 
-from cursivetransformer.config import CursiveError, WritingOptions
+from cursivetransformer.config import CursiveError
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.ink.points import Word
+from cursivetransformer.options import WritingOptions
 from cursivetransformer.study.evaluate import (
     MEASURES,
     Measures,

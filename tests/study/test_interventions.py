@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models import chain_options, small_model
 
-from cursivetransformer.config import CursiveError, WritingOptions
+from cursivetransformer.config import CursiveError
 from cursivetransformer.data.banks import load_bank
+from cursivetransformer.options import WritingOptions
 from cursivetransformer.study import interventions
 from cursivetransformer.study.interventions import (
     auc,

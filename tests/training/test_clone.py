@@ -190,6 +190,26 @@ def test_an_interrupted_command_saves_and_says_how_to_go_on(base, bank, tmp_path
     assert "--resume" in out and (tmp_path / "run/state.pt").exists()
 
 
+def test_a_bank_of_one_hand_is_learned_whatever_it_is_called_and_one_of_several_says_how_to_choose(default):
+    for name in "", "Ada", "(unnamed)":
+        words = leaning(15, name)
+        assert {w.author for w in words_of_hand(words, "me", default)} == {"me"}
+        assert {w.author for w in words_of_hand(words, None, default)} == {"Ada" if name == "Ada" else "me"}
+    two = leaning(20) + leaning(15, "Tom")
+    choice = r"of \(unnamed\) \(20\), Tom \(15\); say which with the author's name, as in --author 'Tom'"
+    with pytest.raises(CursiveError, match=choice):
+        words_of_hand(two, None, default)
+    with pytest.raises(CursiveError, match="and none of 'Tim'; say which with the author's name"):
+        words_of_hand(two, "Tim", default)
+    assert len(words_of_hand(two, "(unnamed)", default)) == 20
+
+
+def test_words_that_cannot_be_meant_are_not_learned(default):
+    turned = [dataclasses.replace(w, points=w.points * [1, -1, 1]) for w in leaning(40)]
+    with pytest.raises(CursiveError, match="cannot be meant: y seems to grow upwards"):
+        words_of_hand(turned, "Lena", default)
+
+
 def test_what_cannot_be_learned_from(bank, tmp_path, default, cursive, monkeypatch):
     words = leaning(20)
     with pytest.raises(CursiveError, match="already knows a hand called 'Sam'"):

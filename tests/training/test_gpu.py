@@ -5,12 +5,13 @@ import dataclasses
 import pytest
 import torch
 
-from cursivetransformer.config import WritingOptions, preset
+from cursivetransformer.config import preset
 from cursivetransformer.data.batches import Batches
 from cursivetransformer.data.dataset import create_datasets
 from cursivetransformer.model.checkpoint import load_checkpoint
 from cursivetransformer.model.graphs import RecordedModel
 from cursivetransformer.model.lora import build_model
+from cursivetransformer.options import WritingOptions
 from cursivetransformer.training.runs import set_sizes
 from cursivetransformer.training.train import train
 from cursivetransformer.writing.sample import draw_words

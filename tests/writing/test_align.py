@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from models import chain_options, small_model
 
-from cursivetransformer.config import CursiveError, WritingOptions
+from cursivetransformer.config import CursiveError
 from cursivetransformer.ink.curves import flatten, on_page
 from cursivetransformer.ink.points import Word, deslant, strokes
+from cursivetransformer.options import WritingOptions
 from cursivetransformer.writing.align import (
     align_strokes,
     character_boxes,

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from models import small_model
 from PIL import Image
 
-from cursivetransformer.config import BulkOptions, CursiveError, WritingOptions
+from cursivetransformer.config import CursiveError
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.ink.points import Word
 from cursivetransformer.ink.sheets import Style
+from cursivetransformer.options import BulkOptions, WritingOptions
 from cursivetransformer.writing import sample
 from cursivetransformer.writing.bulk import (
     bulk_options,

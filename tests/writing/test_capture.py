@@ -11,11 +11,12 @@ from attention_cases import OPTIONS, all_at_once, batch, is_clean, make, name_of
 from models import chain_options, small_model
 
 from cursivetransformer.apps.original import generate
-from cursivetransformer.config import CursiveError, WritingOptions
+from cursivetransformer.config import CursiveError
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.ink.chain import PEN_DOWN, PEN_UP, ChainTokenizer
 from cursivetransformer.ink.points import LINE_START, Word
 from cursivetransformer.ink.tokenizers import tokenizer_of
+from cursivetransformer.options import WritingOptions
 from cursivetransformer.writing.align import align_strokes, pointers
 from cursivetransformer.writing.capture import (
     KINDS,

@@ -12,11 +12,12 @@ import pytest
 import torch
 from models import chain_options, small_model
 
-from cursivetransformer.config import CursiveError, WritingOptions
+from cursivetransformer.config import CursiveError
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.ink.points import Provenance
 from cursivetransformer.model.checkpoint import DEFAULT, EDITIONS, edition_of, load_model, save_model
 from cursivetransformer.model.lora import add_hand, in_hand, shared_weights, with_vector
+from cursivetransformer.options import WritingOptions
 from cursivetransformer.writing import hands
 from cursivetransformer.writing.bulk import write_bulk
 from cursivetransformer.writing.capture import trace_words

@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from cursivetransformer.config import CANVAS_HEIGHT, CursiveError, GenerationParams, WritingOptions
+from cursivetransformer.config import CursiveError
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.ink.curves import MM, on_page
 from cursivetransformer.ink.points import Word, with_pen_up
+from cursivetransformer.options import CANVAS_HEIGHT, GenerationParams, WritingOptions
 from cursivetransformer.writing.layout import (
     DESCENT,
     X_HEIGHT,

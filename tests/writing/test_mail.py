@@ -5,8 +5,9 @@ import warnings
 import numpy as np
 import pytest
 
-from cursivetransformer.config import CursiveError, WritingOptions
+from cursivetransformer.config import CursiveError
 from cursivetransformer.ink.curves import MM, on_page
+from cursivetransformer.options import WritingOptions
 from cursivetransformer.writing.mail import MailRow, filled_in, name_of, read_rows, safe_name, write_mail
 from cursivetransformer.writing.page import load_page
 

@@ -12,12 +12,13 @@ import torch
 from ink_cases import lines, page, words_of, written
 from models import small_model
 
-from cursivetransformer.config import CursiveError, WritingOptions, preset
+from cursivetransformer.config import CursiveError, preset
 from cursivetransformer.data.dataset import create_datasets
 from cursivetransformer.ink.curves import MM, on_page
 from cursivetransformer.ink.points import Word, slant, strokes
 from cursivetransformer.ink.sheets import Motion, Plotter, Style, restyle
 from cursivetransformer.ink.svg import to_svg
+from cursivetransformer.options import WritingOptions
 from cursivetransformer.writing import sample, spelling
 from cursivetransformer.writing.layout import line_starts, measures_of
 from cursivetransformer.writing.page import (

@@ -11,11 +11,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cursivetransformer.config import CursiveError, WritingOptions, preset
+from cursivetransformer.config import CursiveError, preset
 from cursivetransformer.data.banks import load_bank, split_words, usable
 from cursivetransformer.ink.chain import ChainTokenizer
 from cursivetransformer.ink.points import resample, snap_to_pixels, strokes, with_pen_up
 from cursivetransformer.model.checkpoint import CheckpointError
+from cursivetransformer.options import WritingOptions
 from cursivetransformer.writing.reader import (
     BUNDLED,
     COLUMN,

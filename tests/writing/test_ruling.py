@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from cursivetransformer.config import RULINGS, CursiveError, WritingOptions
+from cursivetransformer.config import CursiveError
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.ink.curves import MM
+from cursivetransformer.options import RULINGS, WritingOptions
 from cursivetransformer.writing.layout import layout, measures_of
 from cursivetransformer.writing.ruling import GRID, SheetFiller, rules_of, sheets_of
 

@@ -14,7 +14,7 @@ from cursivetransformer.apps.original import (
     plot_paragraph,
     word_offsets_to_points,
 )
-from cursivetransformer.config import CursiveError, GenerationParams, WritingOptions, preset
+from cursivetransformer.config import CursiveError, preset
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.data.dataset import StrokeDataset, create_datasets
 from cursivetransformer.data.seeds import sample_rng
@@ -24,6 +24,7 @@ from cursivetransformer.ink.points import strokes
 from cursivetransformer.ink.tokenizers import tokenizer_of
 from cursivetransformer.ink.tokens import CharTokenizer
 from cursivetransformer.model.checkpoint import load_original
+from cursivetransformer.options import GenerationParams, WritingOptions
 from cursivetransformer.writing import sample
 from cursivetransformer.writing.page import write
 from cursivetransformer.writing.sample import (

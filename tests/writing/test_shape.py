@@ -5,7 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
-from cursivetransformer.config import ALPHABET, CursiveError, WritingOptions
+from cursivetransformer.config import ALPHABET, CursiveError
+from cursivetransformer.options import WritingOptions
 from cursivetransformer.writing.shape import TAB, Gap, drawn_ink, is_drawn, split_text, takes_rest, tokens_of
 
 

@@ -11,9 +11,10 @@ from commands import Commands
 from models import small_model
 
 from cursivetransformer.apps.original import generate_paragraph
-from cursivetransformer.config import ALPHABET, CursiveError, GenerationParams
+from cursivetransformer.config import ALPHABET, CursiveError
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.ink.points import strokes
+from cursivetransformer.options import GenerationParams
 from cursivetransformer.writing.page import write
 from cursivetransformer.writing.reader import Reader, legibility, load_reader, read, save_reader
 from cursivetransformer.writing.spelling import Spelling
