@@ -590,7 +590,6 @@ def coverage_auc(
     seen, nats = replay(model, written)
     heads = heads or pointers(seen)
     as_asked = text_match(seen, nats, heads)
-
     good = [i for i, t in enumerate(written) if right[i] and len(set(t.text)) > 1]
     faults = [misspelled(written[i].text, sample_rng(seed, n)) for n, i in enumerate(good)]
     scores = {}

@@ -395,6 +395,7 @@ def save_part(
     os.replace(unfinished, part_path(folder, name, bulk.format))
 
 
+# %% ../../nbs/writing/11_bulk.ipynb #d8553612
 def save_boxes(inked: InkedLines, pictures: dict, names: dict, path: Path):
     "Write where the words and characters of a part's pictures are; the arguments are those of `coco_of`."
     characters = {}
@@ -523,10 +524,9 @@ def write_bulk(
     respell: str | bool | None = "auto",  # as for `write`: None leaves words as they come
     **changes,  # options of `BulkOptions`
 ) -> dict:  # number of a skipped line of the shard, from 1: why
-    """Write lines by the hundred thousand, in parts that are whole or not there, the same for all shards;
-    started again, it goes on. What cannot be written is listed in `part-....skipped.tsv`, words that still
-    read wrong, by their index in the line, in `part-....misread.tsv`. Several authors (`sam,print`, or `all`)
-    take turns. Raises `CursiveError`."""
+    """Write lines by the hundred thousand, in parts that are whole or not there; started again, it goes on.
+    What cannot be written is listed in `part-....skipped.tsv`, words that still read wrong, by their index
+    in the line, in `part-....misread.tsv`. Several authors take turns. Raises `CursiveError`."""
     bulk = bulk_options(changes)
     n, m = shard_of(shards)
     hands, options = hands_and_options(params or WritingOptions(), model)
