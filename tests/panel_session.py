@@ -10,7 +10,8 @@ from front_end import STATE, listen
 
 from cursivetransformer.apps import desk as desk_module
 from cursivetransformer.apps.panel import WritingApp
-from cursivetransformer.ink.curves import on_page, path_data
+from cursivetransformer.ink.curves import on_page
+from cursivetransformer.ink.svg import path_data
 from cursivetransformer.writing.sample import Drawn
 
 LONG = "many a brave soul did it send"

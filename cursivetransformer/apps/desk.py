@@ -18,6 +18,7 @@ __all__ = [
     "adjust_options",
     "write_text",
     "write_pieces",
+    "ink_of_texts",
     "add_words",
     "listed",
     "describe_misread",
@@ -53,11 +54,11 @@ from ..model.checkpoint import load_checkpoint
 from ..model.transformer import Transformer
 from ..options import CANVAS_HEIGHT, OPEN_LENGTHS, WritingOptions, with_changes
 from ..writing.hands import OpenHand, hands_again, names_to_choose, open_hand, same_name
-from ..writing.layout import layout, line_starts, measures_of
+from ..writing.layout import as_lines, layout, line_starts, measures_of
 from ..writing.page import AUTHOR, kind_of, save_page
 from ..writing.reader import Reader, load_reader
 from ..writing.sample import draw_words
-from ..writing.shape import split_text
+from ..writing.shape import drawn_ink, is_drawn, split_text
 from ..writing.spelling import Spelling, generate_words, read_back
 
 
@@ -74,10 +75,11 @@ class Sheet:
     "The page as it lies on the desk: ink and marks. It is never changed; undo goes back to the one before."
 
     words: tuple = ()  # of `Word`, as they were drawn
-    breaks: tuple = ()  # indices of words that begin a line of the text
+    breaks: tuple = ()  # of `TypedLine`: how its lines stand in the text
     kept_lines: Lines | None = None  # to be kept although words change their width; None: laid out anew
     marks: frozenset = frozenset()  # indices of the words to write again
     says: dict = dataclasses.field(default_factory=dict)  # index of a word that reads wrong: what it reads as
+    seed: int = 0  # of the unevenness of its lines, whatever the seed of the next words
 
 
 # %% ../../nbs/apps/05_desk.ipynb #7ac489e8
@@ -265,9 +267,10 @@ def lay_out_sheet(sheet: Sheet, options: WritingOptions, size: float) -> list:  
     breaks = sheet.breaks
     width = measures_of(options).width / size
     if sheet.kept_lines:
-        breaks = sheet.kept_lines.starts
+        typed = {line.first: line for line in as_lines(sheet.breaks)}
+        breaks = tuple(typed.get(first, first) for first in (0, *sheet.kept_lines.starts))
         width = max(width, sheet.kept_lines.width)
-    options = dataclasses.replace(options, width=width * CANVAS_HEIGHT, paper=None)
+    options = dataclasses.replace(options, width=width * CANVAS_HEIGHT, paper=None, seed=sheet.seed)
     return layout(list(sheet.words), options, breaks)
 
 
@@ -309,8 +312,9 @@ def write_text(desk: WritingDesk, text: str):
         # Python records warnings for all threads at once: one that another gives meanwhile lands here too.
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            words, breaks = split_text(fold(text, desk.model.config.alphabet))
-            spellings = write_pieces(desk, words, breaks)
+            typed = split_text(text, desk.model.config.alphabet, desk.params)
+            words = typed.words
+            spellings = write_pieces(desk, words, typed.lines)
     except BaseException:
         desk.offers = offers
         desk.put(**vars(before))
@@ -328,7 +332,7 @@ def write_text(desk: WritingDesk, text: str):
 def write_pieces(
     desk: WritingDesk,
     words: list,  # texts in the model's alphabet
-    breaks: tuple,  # indices of words that begin a line of the text
+    lines: tuple,  # of `TypedLine`: how they stand in the text
 ) -> list:  # of `Spelling`, one a piece
     "Write words on a fresh sheet, a piece at a time, until they are done or the desk is told to stop."
     options = desk.params  # options that are changed meanwhile are for the next text
@@ -337,12 +341,33 @@ def write_pieces(
         desk.tell("Writing", at, len(words))
         if desk.stopping.is_set():
             break
-        fresh = Sheet(breaks=breaks) if at == 0 else None
+        fresh = Sheet(breaks=lines, seed=options.seed) if at == 0 else None
         spellings.append(add_words(desk, words[at : at + PIECE], options, fresh))
     return spellings
 
 
 # %% ../../nbs/apps/05_desk.ipynb #aea9a25f
+def ink_of_texts(
+    desk: WritingDesk,
+    model: Transformer,
+    texts: list,  # in the model's alphabet
+    at: int,  # the place of the first on the page
+    options: WritingOptions,
+    spelling: Spelling,
+) -> list:  # of (N, 3) arrays
+    "The ink of words. What no model has to write, such as the dash of a list, is drawn by the pen itself."
+    numbers = [i for i, text in enumerate(texts) if not is_drawn(text)]
+    written = [texts[i] for i in numbers]
+    places = [at + i for i in numbers]
+    inks = generate_words(model, written, options, desk.dataset, word_indices=places, spelling=spelling)
+    spelling.misread[:] = [found._replace(index=numbers[found.index]) for found in spelling.misread]
+    measures = measures_of(options)
+    drawn = dict(zip(numbers, inks))
+    column = measures.word_space / measures.letters
+    return [drawn[i] if i in drawn else drawn_ink(text, column) for i, text in enumerate(texts)]
+
+
+# %% ../../nbs/apps/05_desk.ipynb #db3f4e6f
 def add_words(
     desk: WritingDesk,
     texts: list,  # in the model's alphabet
@@ -351,11 +376,10 @@ def add_words(
 ) -> Spelling:
     "Write words, and mark those that read wrong."
     at = 0 if fresh else len(desk.sheet.words)
-    places = range(at, at + len(texts))
     hand = open_hand(options.author, desk.model)
     options = hand.options(options)
     spelling = Spelling(hand.reader or desk.reader)
-    inks = generate_words(hand.model, texts, options, desk.dataset, word_indices=places, spelling=spelling)
+    inks = ink_of_texts(desk, hand.model, texts, at, options, spelling)
     # Of words that drawing again does not mend, marks would be no help.
     says = {} if spelling.given_up else {at + m.index: m.said for m in spelling.misread}
     with desk.lock:  # words may have been marked in the meantime

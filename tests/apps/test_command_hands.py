@@ -131,7 +131,7 @@ def test_a_text_is_written_in_a_hand_that_was_added_and_again_in_the_same(
     lines = "write", "--file", "lines.txt", "--no-respell", *own, "--format", "svg"
     done = command(*lines, "--author", "all", "--out-dir", "d")
     labels = (tmp_path / "d/part-000000/labels.tsv").read_text().splitlines()
-    assert done.returncode == 0 and [row.split("\t")[2] for row in labels] == ["Ann", "Bo"]
+    assert done.returncode == 0 and [row.split("\t")[2] for row in labels] == ["hand", "Ann", "Bo"]
     for author, says in (
         ("ann+nobody", "not of 'nobody'"),
         ("ann,cy", "names several"),

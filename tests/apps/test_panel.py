@@ -22,7 +22,8 @@ from cursivetransformer.apps.panel import WritingApp
 from cursivetransformer.apps.view import MOST_BUTTONS, ButtonView, ClickView, ViewContent, clickable_page
 from cursivetransformer.apps.worker import Worker
 from cursivetransformer.config import CursiveError, field_of, preset
-from cursivetransformer.ink.curves import on_page, path_data
+from cursivetransformer.ink.curves import on_page
+from cursivetransformer.ink.svg import path_data
 from cursivetransformer.model.checkpoint import save_model
 from cursivetransformer.model.transformer import Transformer
 from cursivetransformer.options import WritingOptions
@@ -169,7 +170,7 @@ def test_knobs_show_at_once(app):
         assert now != before and app.desk.sheet.words is ink, name
         before = now
     assert app.desk.params.slant == 0.4 and app.desk.size == 1.5
-    assert app.desk.params.width == pytest.approx(3.6)
+    assert app.desk.params.width == pytest.approx(90.0)
     app.controls["seed"].value = 5
     app.controls["temperature"].value = 0.3
     params = app.desk.params
@@ -205,7 +206,7 @@ def test_knobs_are_what_the_table_of_options_says(app):
         ("top_p", "0.9", 0.9),
         ("top_k", "20", 20),
         ("top_k", "", None),
-        ("line_height", 0.8, 0.8),
+        ("line_height", "20", 20.0),
         ("do_sample", False, False),
         ("n_words", 3, 3),
         ("num_steps", "300", 300),
@@ -330,7 +331,7 @@ def test_options_of_the_page_show_at_once_whichever_have_a_control(desk, monkeyp
     "What lies on the screen is laid out as what would be saved."
     monkeypatch.setattr(panel, "SHOWN_OPTIONS", (*panel.SHOWN_OPTIONS, "line_height", "word_space"))
     app = WritingApp("", desk, clickable=True)
-    for option, value in [("width", 60.0), ("line_height", 1.1), ("word_space", 0.5)]:
+    for option, value in [("width", 60.0), ("line_height", "21"), ("word_space", "7")]:
         before = app.view.widget.page
         app.controls[option].value = value
         assert app.view.widget.page != before, option

@@ -26,8 +26,9 @@ from cursivetransformer.apps.view import (
     page_view,
 )
 from cursivetransformer.config import CursiveError
-from cursivetransformer.ink.curves import INK, on_page, path_data
+from cursivetransformer.ink.curves import INK, on_page
 from cursivetransformer.ink.points import Word
+from cursivetransformer.ink.svg import path_data
 from cursivetransformer.writing.reader import load_reader
 
 

@@ -609,15 +609,16 @@ def test_lines_in_bulk_take_turns_between_hands_and_say_which(model, tmp_path):
     write_bulk(lines, tmp_path / "one", model, WritingOptions(author="CY", num_steps=30), respell=None)
     one = load_bank(str(tmp_path / "one/part-000000.json.zip")).words
     assert np.array_equal(one[2].points, words[2].points) and {w.provenance.hand for w in one} == {"Cy"}
-    write_bulk(lines, tmp_path / "svg", model, several, kind="svg", respell=None)
+    write_bulk(lines, tmp_path / "svg", model, several, format="svg", respell=None)
     labels = (tmp_path / "svg/part-000000/labels.tsv").read_text().splitlines()
-    assert [row.split("\t") for row in labels[:2]] == [
+    assert [row.split("\t") for row in labels[:3]] == [
+        ["file", "text", "hand"],
         ["00000001.svg", "so it", "Ann"],
         ["00000002.svg", "goes", "Cy"],
     ]
-    write_bulk(lines, tmp_path / "svg1", model, WritingOptions(num_steps=30), kind="svg", respell=None)
+    write_bulk(lines, tmp_path / "svg1", model, WritingOptions(num_steps=30), format="svg", respell=None)
     labels = (tmp_path / "svg1/part-000000/labels.tsv").read_text().splitlines()
-    assert labels[0] == "00000001.svg\tso it"
+    assert labels[:2] == ["file\ttext", "00000001.svg\tso it"]
     write_bulk(lines, tmp_path / "all", model, WritingOptions(author="all", num_steps=30), respell=None)
     words = load_bank(str(tmp_path / "all/part-000000.json.zip")).words
     assert [w.provenance.hand for w in words] == ["Ann", "Ann", "Bo", "Cy", "Ann", "Ann"]
