@@ -9,7 +9,7 @@ import threading
 
 import pytest
 from browsers import EVERY_ENGINE, browser
-from collect_writer import PHONE, PROMPT, Writer, drawings
+from collect_writer import PHONE, PROMPT, X_HEIGHT, Writer, drawings
 from conftest import ROOT
 
 # Asked for in the page's address: a database that is refused, one that never answers, one that is full.
@@ -240,6 +240,9 @@ def test_small_letters_have_room_for_a_finger_right_after_turning(writer):
     for size in PHONE, PHONE[::-1], PHONE:
         writer.browser.resize(*size)
         writer.browser.until("innerWidth === args[0]", size[0])
+        # A window takes its height a moment after its width.
+        height = "document.querySelector('[role=application]').getScreenCTM().d"
+        writer.browser.until(f"args[0] * {height} >= 48", X_HEIGHT)
         writer.draw(LEFT, kind="touch")  # waits until the box lies still
         assert writer.x_height() >= 48
         assert writer.browser.evaluate("return document.documentElement.scrollWidth <= innerWidth")
