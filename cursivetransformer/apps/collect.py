@@ -29,6 +29,7 @@ import os
 import secrets
 import sys
 import threading
+import time
 import weakref
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -320,10 +321,12 @@ class Collection:
     def __repr__(self):
         return f"{len(self.bank.items)} words in {self.bank.path}; page at {self.url}"
 
-    def close(self):
+    def close(self) -> bool:  # whether every page has been answered
+        "Serve no more."
         self.server.shutdown()
-        self.server.finish()
+        answered = self.server.finish()
         self.server.server_close()
+        return answered
 
 
 # %% ../../nbs/apps/02_collect.ipynb #500827b9
@@ -334,10 +337,13 @@ class Server(ThreadingHTTPServer):
         super().server_bind()
         self.answering = weakref.WeakSet()  # threads that save or read words
 
-    def finish(self):
-        "Wait for answers that pages are waiting for, which takes seconds at most."
-        for thread in list(self.answering):
-            thread.join(10)
+    def finish(self) -> bool:  # whether all have been answered
+        "Wait for answers that pages are waiting for, ten seconds in all: a reader may be on its way."
+        deadline = time.monotonic() + 10
+        threads = list(self.answering)
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in threads)
 
     def handle_error(self, request, client_address):
         "A page that was closed or reloaded does not wait for its answer, which is no error of ours."

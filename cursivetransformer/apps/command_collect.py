@@ -19,6 +19,7 @@ __all__ = [
 
 # %% ../../nbs/apps/15_command_collect.ipynb #911c1559
 import argparse
+import os
 import time
 
 from ..config import CursiveError
@@ -123,8 +124,10 @@ def collect_command(args: argparse.Namespace) -> int:
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
-        page.close()
-    print(what_next(path, len(page.bank.items)))
+        answered = page.close()
+    print(what_next(path, len(page.bank.items)), flush=True)
+    if not answered:
+        os._exit(0)  # words are saved; Python would wait for a reader that is still being loaded
     return 0
 
 
