@@ -20,21 +20,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from conftest import CHROMIUM, CHROMIUM_FLAGS
 
 PATIENCE = 60  # seconds for anything to come true on a busy machine
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM_FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-crash-restore-bubble",
-    "--remote-debugging-port=0",
-]
+# Steered from outside, with nothing said of the crash before.
+STEERED = ["--headless=new", "--hide-crash-restore-bubble", "--remote-debugging-port=0"]
 # Firefox asks nobody for anything, restores no windows after a crash and saves files without a question.
 FIREFOX_SETTINGS = {
     "app.normandy.enabled": False,
@@ -313,7 +303,7 @@ class Chromium(Browser):
         program = next(filter(None, map(shutil.which, CHROMIUM)))
         size = f"--window-size={self.size[0]},{self.size[1]}"
         profile = f"--user-data-dir={self.folder / 'profile'}"
-        said = self.launch([program, *CHROMIUM_FLAGS, profile, size, "about:blank"])
+        said = self.launch([program, *CHROMIUM_FLAGS, *STEERED, profile, size, "about:blank"])
         self.socket = Socket(self.listening(said, r"DevTools listening on (ws:\S+)"))
         saving = {"behavior": "allow", "downloadPath": str(self.downloads)}
         self.socket.call("Browser.setDownloadBehavior", saving)

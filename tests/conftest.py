@@ -74,6 +74,18 @@ def cursive(tmp_path):
     return run
 
 
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
 @pytest.fixture(scope="session")
 def chromium():
     "A headless Chromium, driven by Playwright. Each test opens a context of its own."
@@ -81,22 +93,27 @@ def chromium():
         "playwright.sync_api",
         reason="browser tests need Playwright: pip install -e '.[dev]' -c constraints.txt",
     )
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if not path:
         pytest.skip("browser tests need Chromium: apt-get install chromium")
-    flags = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-    ]
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, headless=True, args=flags)
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def screens(chromium):
+    "Makes pages to collect words on; see `collect_screen.Screen`."
+    from collect_screen import open_screens
+
+    with open_screens(chromium) as make:
+        yield make
+
+
+@pytest.fixture
+def screen(screens):
+    return screens()
 
 
 @pytest.fixture

@@ -409,6 +409,7 @@ BOX_WORDS = 3000  # of each writer in the box
 
 
 # %% ../../nbs/data/07_writers.ipynb #1396dd56
+@functools.cache
 def cast(count: int, seed: int) -> tuple[Writer, ...]:
     "The writers in the box, and so many drawn at random."
     names = sorted(fonts_to_write())

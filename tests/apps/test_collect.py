@@ -17,7 +17,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from collect_screen import PAGE, Screen, drawn, line, open_screens, write
+from collect_screen import PAGE, Screen, drawn, line, write
 from conftest import CURSIVE, ROOT
 from data_cases import BAD, ITEM
 
@@ -26,17 +26,6 @@ from cursivetransformer.cli import main
 from cursivetransformer.config import ALPHABET, CursiveError
 from cursivetransformer.data.banks import arrays_of_points, load_bank, parse_item
 from cursivetransformer.ink.points import drawn_steps, strokes
-
-
-@pytest.fixture
-def screens(chromium):
-    with open_screens(chromium) as make:
-        yield make
-
-
-@pytest.fixture
-def screen(screens):
-    return screens()
 
 
 def test_the_page_allows_its_own_script_and_nothing_else():

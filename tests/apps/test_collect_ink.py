@@ -4,22 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from collect_screen import drawn, line, open_screens, write
+from collect_screen import drawn, line, write
 from data_cases import ITEM
 
 from cursivetransformer.apps.collect import serve
 from cursivetransformer.data.banks import load_bank
-
-
-@pytest.fixture
-def screens(chromium):
-    with open_screens(chromium) as make:
-        yield make
-
-
-@pytest.fixture
-def screen(screens):
-    return screens()
 
 
 def named(text, author="me"):

@@ -5,23 +5,12 @@ import re
 
 import numpy as np
 import pytest
-from collect_screen import PAGE, drawn, line, open_screens, write
+from collect_screen import PAGE, drawn, line, write
 from data_cases import ITEM
 
 from cursivetransformer.data.banks import load_bank
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-
-
-@pytest.fixture
-def screens(chromium):
-    with open_screens(chromium) as make:
-        yield make
-
-
-@pytest.fixture
-def screen(screens):
-    return screens()
 
 
 def x_height(screen):

@@ -115,6 +115,15 @@ def test_taps_dashes_and_colours_move_too():
     assert [e.get("stroke") for e in named] == [None, None, None, "#c33", None]
 
 
+def stands_still_where_less_motion_is_asked_for(chromium, path, dark):
+    "What a browser with reduced motion draws: all of it at once, and nothing that moves."
+    still = chromium.new_page(reduced_motion="reduce")
+    still.goto(path.as_uri())
+    np.testing.assert_allclose(dark(still), [1, 1, 1], atol=0.02)
+    assert still.evaluate("document.getAnimations().length") == 0
+    still.close()
+
+
 def dark_bars(chromium, tmp_path, style):
     "A tab with three bars that draw themselves, their timings, and what says how much of each is drawn."
     from PIL import Image
@@ -150,11 +159,7 @@ def test_a_browser_draws_the_strokes_one_after_the_other(chromium, tmp_path):
     at_time(tab, (times[1, 0] - 0.3) / SPEED * 1000)
     np.testing.assert_allclose(dark(tab), [1, 0, 0], atol=0.06)
     tab.close()
-    still = chromium.new_page(reduced_motion="reduce")
-    still.goto(path.as_uri())
-    np.testing.assert_allclose(dark(still), [1, 1, 1], atol=0.02)
-    assert still.evaluate("document.getAnimations().length") == 0
-    still.close()
+    stands_still_where_less_motion_is_asked_for(chromium, path, dark)
 
 
 def test_a_browser_draws_a_loop_over_and_over(chromium, tmp_path):
@@ -181,11 +186,7 @@ def test_a_browser_draws_a_loop_over_and_over(chromium, tmp_path):
         at_time(tab, begin + drawn + 500)
         np.testing.assert_allclose(dark(tab), [1, 1, 1], atol=0.02)
     tab.close()
-    still = chromium.new_page(reduced_motion="reduce")
-    still.goto(path.as_uri())
-    np.testing.assert_allclose(dark(still), [1, 1, 1], atol=0.02)
-    assert still.evaluate("document.getAnimations().length") == 0
-    still.close()
+    stands_still_where_less_motion_is_asked_for(chromium, path, dark)
 
 
 # A GIF
