@@ -29,9 +29,8 @@ from .transformer import MLP, Transformer, causal_attention, next_token_loss
 
 # %% ../../nbs/model/03_cpu.ipynb #bbebcdbb
 def fits(x: torch.Tensor) -> bool:
-    "Whether to go through a tensor piece by piece: on a CPU, unless a compiler or autocast is at work."
-    busy = torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")
-    return x.device.type == "cpu" and not busy
+    "Whether to go through a tensor piece by piece: on a CPU, unless a compiler is at work."
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 # %% ../../nbs/model/03_cpu.ipynb #a96442e9
@@ -40,15 +39,17 @@ HEAD_BLOCK = 24  # heads of all rows, in a block; the fastest of a few tried
 
 
 class BlockedCausalAttention(torch.autograd.Function):
-    "`causal_attention` with a backward pass of its own, in blocks."
+    "`causal_attention` with a backward pass of its own, in blocks; in single precision within autocast too."
 
     @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(ctx, q, k, v):  # (B, heads, T, dim) each
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         ctx.save_for_backward(q, k, v, y)
         return y
 
     @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx, dy):
         q, k, v, y = ctx.saved_tensors
         scale = q.shape[-1] ** -0.5

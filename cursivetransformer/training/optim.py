@@ -6,6 +6,7 @@
 __all__ = [
     "NEWTON_SCHULZ",
     "WARMUP",
+    "multiplies_bfloat16",
     "orthogonalize",
     "Muon",
     "Optimizers",
@@ -15,12 +16,28 @@ __all__ = [
 ]
 
 # %% ../../nbs/training/00_optim.ipynb #d7d024c3
+import functools
 import math
 
 import torch
 
 from ..config import Config
 from ..model.transformer import Transformer
+
+
+# %% ../../nbs/training/00_optim.ipynb #50d8e8fa
+@functools.cache
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 in hardware: GPUs of CUDA compute capability 8 or newer, CPUs with
+    AVX512-BF16 or AMX."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    if device.type != "cpu":
+        return False
+    # PyTorch keeps these two to itself; where a version has them not, single precision is right too.
+    probes = "_is_avx512_bf16_supported", "_is_amx_tile_supported"
+    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+
 
 # %% ../../nbs/training/00_optim.ipynb #67f450c2
 NEWTON_SCHULZ = 3.4445, -4.7750, 2.0315  # coefficients of the quintic iteration; Jordan et al., Muon (2024)
@@ -62,7 +79,9 @@ class Muon(torch.optim.Optimizer):
         grads = torch.stack([p.grad for p in params])
         momentum = self.state[params[0]].setdefault("momentum", torch.zeros_like(grads))
         momentum.lerp_(grads, 1 - group["momentum"])
-        update = orthogonalize(grads.lerp(momentum, group["momentum"]))  # Nesterov
+        ahead = grads.lerp(momentum, group["momentum"])  # Nesterov
+        half = multiplies_bfloat16(ahead.device)
+        update = orthogonalize(ahead.bfloat16() if half else ahead).to(ahead.dtype)
         update *= max(1, rows / columns) ** 0.5  # steps of equal size, whatever the shape
         torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
         torch._foreach_sub_(params, list(update), alpha=group["lr"])

@@ -56,6 +56,7 @@ from ..model.graphs import RecordedModel
 from ..model.lora import in_hand
 from ..model.transformer import Transformer, spelling_loss
 from ..options import WritingOptions
+from .optim import multiplies_bfloat16
 from cursivetransformer.training.runs import (
     Run,
     StopSignal,
@@ -77,10 +78,8 @@ from ..writing.spelling import generate_words
 
 # %% ../../nbs/training/04_train.ipynb #79dc454c
 def autocast(device: torch.device):
-    """A context in which matrices are multiplied in bfloat16, on GPUs that do this in hardware: CUDA, compute
-    capability 8 or newer."""
-    half = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
-    return torch.autocast(device.type, torch.bfloat16, enabled=half)
+    "A context in which matrices are multiplied in bfloat16, on devices that do this in hardware."
+    return torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bfloat16(device))
 
 
 def if_it_works(

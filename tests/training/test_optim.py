@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from cursivetransformer.config import preset
-from cursivetransformer.training.optim import Muon, orthogonalize, rate_factor
+from cursivetransformer.training import optim
+from cursivetransformer.training.optim import Muon, multiplies_bfloat16, orthogonalize, rate_factor
 
 
 @pytest.mark.parametrize("shape", [(3, 20, 50), (2, 50, 20), (1, 64, 64)])
@@ -12,7 +13,21 @@ def test_orthogonalized_matrices_have_singular_values_near_one(shape):
     assert s.min() > 0.5 and s.max() < 1.3
 
 
-def test_muon_equals_going_matrix_by_matrix():
+def test_muon_in_half_precision_takes_nearly_the_same_step():
+    m = torch.randn((2, 64, 256), generator=torch.Generator().manual_seed(0))
+    whole = orthogonalize(m)
+    half = orthogonalize(m.bfloat16()).float()
+    assert torch.nn.functional.cosine_similarity(half.flatten(), whole.flatten(), dim=0) > 0.999
+    assert 0.5 < torch.linalg.svdvals(half).min() and torch.linalg.svdvals(half).max() < 1.3
+
+
+def test_only_devices_that_multiply_bfloat16_are_asked_to():
+    assert not multiplies_bfloat16(torch.device("mps")) and not multiplies_bfloat16(torch.device("meta"))
+    assert multiplies_bfloat16(torch.device("cpu")) in (True, False)  # as PyTorch finds this processor
+
+
+def test_muon_equals_going_matrix_by_matrix(monkeypatch):
+    monkeypatch.setattr(optim, "multiplies_bfloat16", lambda device: False)
     g = torch.Generator().manual_seed(0)
     start = [torch.randn(s, generator=g) for s in [(8, 4), (8, 4), (4, 8)]]
     grads = [[torch.randn(p.shape, generator=g) for p in start] for _ in range(3)]
