@@ -298,6 +298,7 @@ class DataSettings(Settings):
     writers: int = knob(0, "data", "synthetic writers to learn beside the banks' hands", 0, 10**6)
     writer_words: int = knob(100, "data", "words of each synthetic writer", 1, 10**6)
     bank_share: float = knob(0.5, "data", "with writers: share of samples in the banks' hands", 0.0, 1.0)
+    hand_share: float = knob(0.0, "data", "share of samples in the last author's hand; 0: no more", 0.0, 1.0)
     augment: bool = knob(True, "data", "vary slant, size, rotation and downsampling of training samples")
     downsample_mean: float = knob(0.65, "data", "share of a stroke's points left out", 0.0, 0.99)
     downsample_width: float = knob(0.1, "data", "how much that share varies from sample to sample", 0.0, 1.0)

@@ -165,6 +165,5 @@ def compare_hands(report, progress):
     found = person_and_model(report.human_inks, report.model_inks)
     report.figures["two_sample"] = found
     for who, told in found.items():
-        report.notes.append(
-            f"Told from the person ({who}): AUC {told.auc:.3f} on {told.pairs} pairs; 0.5 is not."
-        )
+        auc = f"AUC {told.auc:.3f} ({told.low:.3f} to {told.high:.3f})"
+        report.notes.append(f"Told from the person ({who}): {auc} on {told.pairs} pairs; 0.5 is not.")

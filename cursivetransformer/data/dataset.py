@@ -146,12 +146,17 @@ def choose_words(
 # %% ../../nbs/data/08_dataset.ipynb #ec4e477a
 def sample_shares(authors: list, sizes: np.ndarray, config: Config) -> np.ndarray:  # (authors + 1,)
     """Where in [0, 1) the samples of each author lie: people all alike, who together have `bank_share` where
-    there are synthetic writers too; those share the rest by the number of their words."""
+    there are synthetic writers too; those share the rest by the number of their words. Where `hand_share` is
+    set, the last of the config's authors has that, and all others the rest, by the number of their words."""
     synthetic = np.isin(authors, writer_names(config))
     weights = np.ones(len(authors))
     if synthetic.any() and not synthetic.all():
         weights[~synthetic] = config.bank_share / (~synthetic).sum()
         weights[synthetic] = (1 - config.bank_share) * sizes[synthetic] / sizes[synthetic].sum()
+    new = np.isin(authors, config.authors[-1:])
+    if config.hand_share and new.any() and not new.all():
+        weights = (1 - config.hand_share) * sizes / sizes[~new].sum()
+        weights[new] = config.hand_share
     return np.concatenate([[0.0], np.cumsum(weights / weights.sum())])
 
 

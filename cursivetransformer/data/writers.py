@@ -431,13 +431,14 @@ def written_words(
     texts: Texts,
     seed: int,
     progress=None,  # called with the number of writers done
+    box_words: int = BOX_WORDS,  # of each writer in the box
 ) -> list[Word]:
     "Words of synthetic writers, no two alike."
     words = []
     for number, writer in enumerate(writers):
         hand = Hand(writer, fonts_to_write())
         rng = sample_rng(seed, WRITTEN, number)
-        count = BOX_WORDS if writer in BOX else words_each
+        count = box_words if writer in BOX else words_each
         words += [hand.write(texts.draw(rng), rng) for _ in range(count)]
         if progress:
             progress(number + 1)

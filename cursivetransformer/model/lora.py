@@ -111,9 +111,12 @@ def add_hand(model: Transformer, name: str):
     add_adapters(model, 1)
 
 
-def add_authors(model: Transformer, names: tuple):
-    """Room for authors to be learned together, if they are new. A new one begins as the mean of those that
-    are there; the old ones stay what they are."""
+def add_authors(
+    model: Transformer,
+    names: tuple,
+    like: torch.Tensor | None = None,  # (n_embd,) what a new one begins as; the mean of those there if None
+):
+    "Room for authors to be learned together, if they are new. The old ones stay what they are."
     c = model.config
     names = tuple(dict.fromkeys(names))
     known = c.authors or names[:1]  # a model that does not say whose hand it writes writes the first's
@@ -124,7 +127,8 @@ def add_authors(model: Transformer, names: tuple):
     old = model.lm_head.weight.new_zeros(len(known), c.n_embd)
     if "wae" in model.transformer:
         old = model.transformer["wae"].weight.detach()
-    table = torch.cat([old, old.mean(0).expand(len(new), -1)])
+    begin = old.mean(0) if like is None else like.to(old)
+    table = torch.cat([old, begin.expand(len(new), -1)])
     model.transformer["wae"] = nn.Embedding.from_pretrained(table, freeze=False)
 
 

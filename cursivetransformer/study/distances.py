@@ -18,6 +18,8 @@ __all__ = [
     "Spread",
     "distances",
     "AgainstChance",
+    "Halves",
+    "distances_of_halves",
     "against_chance",
 ]
 
@@ -131,12 +133,20 @@ class AgainstChance(typing.NamedTuple):
     limit: np.ndarray  # what `PERCENTILE` of the human halves keep to
 
 
-def against_chance(
+class Halves(typing.NamedTuple):
+    "Distances of random halves of words, (halves, len(DISTANCES)) each."
+
+    to_model: np.ndarray  # of human words to the model's other half
+    to_human: np.ndarray  # of human words to the other half of them
+    compared: float  # pairs of letters that human halves had in common, on average
+
+
+def distances_of_halves(
     human: Measured,
     model: Measured,  # of the same texts
     rng: np.random.Generator,
     halves: int = HALVES,
-) -> AgainstChance:
+) -> Halves:
     "Distances of halves of words: human to model, and human to human."
     human_gaps = gaps(human.pairs)
     spread = Spread(human.shapes.std(0) + 1e-9, human_gaps.std() + 1e-9 if len(human_gaps) else 1.0)
@@ -150,7 +160,18 @@ def against_chance(
         to_model.append(distances(human, model, one, other, spread))
         to_human.append(distances(human, human, one, other, spread))
         compared.append(compare_joining([human.pairs[i] for i in one], [human.pairs[i] for i in other]).pairs)
-    limit = np.percentile(to_human, PERCENTILE, axis=0)
-    if np.mean(compared):
-        limit[JOINING] = max(limit[JOINING], RULE_OF_THREE / np.mean(compared))
-    return AgainstChance(np.mean(to_model, 0), np.mean(to_human, 0), limit)
+    return Halves(np.array(to_model), np.array(to_human), float(np.mean(compared)))
+
+
+def against_chance(
+    human: Measured,
+    model: Measured,  # of the same texts
+    rng: np.random.Generator,
+    halves: int = HALVES,
+) -> AgainstChance:
+    "How far a model's words are from a person's, and how far the person's own are from each other."
+    found = distances_of_halves(human, model, rng, halves)
+    limit = np.percentile(found.to_human, PERCENTILE, axis=0)
+    if found.compared:
+        limit[JOINING] = max(limit[JOINING], RULE_OF_THREE / found.compared)
+    return AgainstChance(found.to_model.mean(0), found.to_human.mean(0), limit)

@@ -17,6 +17,9 @@ __all__ = [
     "below",
     "within",
     "by_seeds",
+    "wilson",
+    "above",
+    "percent",
     "Goal",
     "not_measured",
     "points",
@@ -30,6 +33,7 @@ __all__ = [
 import dataclasses
 import json
 import os
+import statistics
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -118,6 +122,30 @@ def by_seeds(
     if all(reached):
         return MET
     return UNDECIDED if any(reached) else NOT_MET
+
+
+# %% ../../nbs/study/09_verdicts.ipynb #50c5af14
+def wilson(count: int, of: int) -> Interval:
+    "A share, `count` of `of`, with its interval. NaN and all of 0 to 1 for none of none."
+    if not of:
+        return Interval(float("nan"), 0.0, 1.0)
+    z = statistics.NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    share = count / of
+    middle = (share + z**2 / (2 * of)) / (1 + z**2 / of)
+    half = z * np.sqrt(share * (1 - share) / of + (z / (2 * of)) ** 2) / (1 + z**2 / of)
+    return Interval(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)))
+
+
+def above(found: Interval, limit: float) -> str:  # a verdict
+    "Whether a figure that should be high reaches a limit."
+    if found.low >= limit:
+        return MET
+    return NOT_MET if found.high < limit else UNDECIDED
+
+
+def percent(found: Interval) -> str:
+    "An interval of a share."
+    return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
 
 
 # %% ../../nbs/study/09_verdicts.ipynb #1fb8edeb

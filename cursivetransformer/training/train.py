@@ -358,9 +358,10 @@ def written_legibility(model: Transformer, dataset: StrokeDataset) -> Legibility
 class Evaluator:
     "What a model is evaluated on: the data, and some validation samples, always the same ones."
 
-    def __init__(self, training: StrokeDataset, validation: StrokeDataset):
+    def __init__(self, training: StrokeDataset, validation: StrokeDataset, choose_by=None):
         self.training = training
         self.validation = validation
+        self.choose_by = choose_by  # as for `train`
         self.samples = [validation.sample(i) for i in range(min(EVALUATED, len(validation)))]
 
     def score(self, model: Transformer) -> Score:
@@ -379,10 +380,13 @@ def evaluate(logger: TrainingLogger, evaluator: Evaluator):
         row["test_loss_per_point"] = score.per_point
     if logger.group.is_main_process:
         row["character_error"] = written_legibility(state.model, evaluator.validation).character_error
+    chosen = loss
+    if evaluator.choose_by is not None and logger.group.is_main_process:
+        chosen = row["choice"] = evaluator.choose_by(state.model)
     logger.add_row(row)
-    best = state.best_loss is None or loss < state.best_loss
+    best = state.best_loss is None or chosen < state.best_loss
     if best:
-        state.best_loss = loss
+        state.best_loss = chosen
     save_checkpoint(logger, loss, best)
     if logger.group.is_main_process:
         save_pictures(logger, evaluator)
@@ -429,7 +433,7 @@ def train_step(network, batches: Batches, logger: TrainingLogger):
 
 
 # %% ../../nbs/training/04_train.ipynb #0ac34a4d
-def train_loop(group: ProcessGroup, config: Config, watch=None) -> Run:
+def train_loop(group: ProcessGroup, config: Config, watch=None, choose_by=None) -> Run:
     "Train as one process of a group."
     config = download_wandb_run(config)  # only where `load_from_run_id` names one that can be resumed
     training, validation = create_datasets(adopt_tokens(config))
@@ -437,7 +441,7 @@ def train_loop(group: ProcessGroup, config: Config, watch=None) -> Run:
     group.barrier()  # the main process may write only when all have seen what is in the folder
     model = state.model
     batches = Batches(training, model.lm_head.weight.device, group.rank, group.world_size)
-    evaluator = Evaluator(training, validation)
+    evaluator = Evaluator(training, validation, choose_by)
     # A hand is an author's handwriting; of those that were added by LoRA, the last one learns.
     hand = config.added_authors[-1] if config.added_authors else None
     with StopSignal() as stop, in_hand(model, hand), open_run(config, state, group, watch) as logger:
@@ -484,11 +488,13 @@ def fast_network(
 def train(
     config: Config,
     watch=None,  # called with the metrics so far and the paths of the newest pictures, in place of a bar
+    choose_by=None,  # called with the model at each evaluation: the best is where it answers least
 ) -> Run:
-    """Train until `max_steps`, or until stopped, keeping everything in `config.run_dir`. Under `torchrun`
-    each process takes a share of every batch. Raises `CursiveError`."""
+    """Train until `max_steps`, or until stopped, keeping everything in `config.run_dir`. The best model is
+    that of the lowest validation loss, unless `choose_by` says otherwise. Under `torchrun` each process takes
+    a share of every batch. Raises `CursiveError`."""
     with ProcessGroup(config) as group:
-        return train_loop(group, config, watch)
+        return train_loop(group, config, watch, choose_by)
 
 
 # %% ../../nbs/training/04_train.ipynb #e9cacbe9

@@ -171,3 +171,10 @@ def test_samples_are_shared_out_among_people_and_writers():
 def test_shares_lie_between_0_and_1():
     with pytest.raises(ConfigError, match="bank_share"):
         preset(bank_share=1.5)
+
+
+def test_the_hand_that_is_learned_has_its_share_and_the_others_theirs_by_their_words():
+    config = preset(hand_share=0.5, authors=("Sam", "print", "me"))
+    shares = sample_shares(["Sam", "me", "print"], np.array([6, 3, 2]), config)
+    np.testing.assert_allclose(np.diff(shares), [0.375, 0.5, 0.125])
+    np.testing.assert_allclose(np.diff(sample_shares(["me"], np.array([3]), config)), [1.0])
