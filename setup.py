@@ -44,7 +44,7 @@ setup(
     url=c["git_url"],
     python_requires=f">={c['min_python']}",
     packages=find_packages(include=["cursivetransformer", "cursivetransformer.*"]),
-    package_data={"": ["*.safetensors", "*.zip", "*.md", "*.css", "*.js"]},
+    package_data={"": ["*.safetensors", "*.zip", "*.md", "*.css", "*.js", "*.html"]},
     install_requires=requirements("requirements"),
     extras_require={name: requirements(f"{name}_requirements") for name in ("widgets", "plotter", "dev")},
     entry_points={"console_scripts": ["cursive=cursivetransformer.cli:main"]},

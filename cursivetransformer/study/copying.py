@@ -56,7 +56,7 @@ def outline(xy: np.ndarray) -> np.ndarray:  # (POINTS, 2)
 
 
 def warped(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (N,)
-    "How far each of N outlines, (N, POINTS, 2), is from its counterpart. Goes along diagonals, all pairs at once."
+    "How far each of N outlines, (N, POINTS, 2), is from its counterpart, diagonal by diagonal, all at once."
     best = np.full((len(a), POINTS + 1, POINTS + 1), np.inf, np.float32)
     best[:, 0, 0] = 0
     for both in range(2 * POINTS - 1):
@@ -115,8 +115,9 @@ def pairs_of_letters(words: list, reader: Reader) -> list:  # of `Piece`
     return found
 
 
+# %% ../../nbs/study/16_copying.ipynb #f85cb76d
 def nearest(pieces: list, known: list) -> dict:  # number of a word: distance
-    "How near each word comes, in any piece of it, to known pieces of the same letters. Words without any are left out."
+    "How near each word comes, in any piece of it, to known ones of the same letters; no words without any."
     by_letters = {}
     for piece in known:
         by_letters.setdefault(piece.letters, []).append(piece)
@@ -174,6 +175,7 @@ class Copying:
         return "\n".join(f"{what:28} {percent(found)}" for what, found in lines)
 
 
+# %% ../../nbs/study/16_copying.ipynb #7265021b
 def share_near(near: dict, limit: float) -> Interval:  # of `nearest`
     "How many of those words that could be compared lie nearer than a limit."
     return wilson(sum(apart < limit for apart in near.values()), len(near))

@@ -133,6 +133,7 @@ class AgainstChance(typing.NamedTuple):
     limit: np.ndarray  # what `PERCENTILE` of the human halves keep to
 
 
+# %% ../../nbs/study/08_distances.ipynb #0507b38e
 class Halves(typing.NamedTuple):
     "Distances of random halves of words, (halves, len(DISTANCES)) each."
 
@@ -163,6 +164,7 @@ def distances_of_halves(
     return Halves(np.array(to_model), np.array(to_human), float(np.mean(compared)))
 
 
+# %% ../../nbs/study/08_distances.ipynb #f32f0036
 def against_chance(
     human: Measured,
     model: Measured,  # of the same texts

@@ -134,6 +134,7 @@ class Identifier(typing.NamedTuple):
         return self.logits(torch.tensor(np.array(looks)).float()).argmax(1).numpy()
 
 
+# %% ../../nbs/study/15_identification.ipynb #03325f6d
 def learn_hands(hands: list) -> Identifier:  # of lists of what `look_at` sees, one list a hand
     "A classifier that learned some hands, in their order."
     seen = torch.tensor(np.concatenate(hands)).float()
@@ -194,8 +195,8 @@ def identify(
     others: dict,  # name: list of `Word`; the other hands
     progress: Callable = say_nothing,
 ) -> Identified:
-    """Whose hand a clone's words are, to a classifier that knows the person's and the others'. All are words of
-    `through_tokens`. Raises `CursiveError` for too few."""
+    """Whose hand a clone's words are, to a classifier that knows the person's and the others'. All are words
+    of `through_tokens`. Raises `CursiveError` for too few."""
     if len(held_out) < FEWEST or not others:
         raise CursiveError(
             f"Whose hand it is can be asked with {FEWEST} held-out words or more and another hand, and here "
@@ -222,6 +223,7 @@ def identify(
     return summary(found, ["the person", *others])
 
 
+# %% ../../nbs/study/15_identification.ipynb #0a2ba807
 def summary(found: dict, names: list) -> Identified:
     "Count to whom words were given."
     clone = found["clone"]

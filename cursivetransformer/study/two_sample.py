@@ -153,6 +153,10 @@ class Told(typing.NamedTuple):
     high: float
     pairs: int  # that it was asked about
 
+    @property
+    def interval(self) -> Interval:
+        return Interval(self.auc, self.low, self.high)
+
 
 def train_critic(features: dict, pairs: np.ndarray, rng: np.random.Generator, epochs: int) -> Critic:
     "A network that learned to tell `features[pair, 1]` from `features[pair, 0]`."

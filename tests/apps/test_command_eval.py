@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import zipfile
 
@@ -6,7 +7,7 @@ from commands import Commands
 
 from cursivetransformer.apps.command_eval import check_eval, eval_parser
 from cursivetransformer.config import CursiveError
-from cursivetransformer.data.banks import EMBEDDED, load_bank
+from cursivetransformer.data.banks import EMBEDDED, load_bank, save_bank
 from cursivetransformer.flags import parse_flags
 from cursivetransformer.model.checkpoint import save_model
 
@@ -97,7 +98,7 @@ def test_eval_is_deterministic_and_counts_everything(command, tiny, tmp_path):
     [
         (["--words", "3"], "belong to --legibility"),
         (["--sentences", "s.txt"], "belong to --legibility"),
-        (["--seed", "0"], "belong to --legibility"),
+        (["--seed", "0"], "belongs to --legibility, --hand and --eyes"),
         (["--legibility", "--words", "0"], "--words must be at least 1"),
         (["--legibility", "--seed", "-1"], "--seed must not be negative"),
         (["--num_words", "0"], "--num-words must be at least 1"),
@@ -107,12 +108,66 @@ def test_eval_is_deterministic_and_counts_everything(command, tiny, tmp_path):
         (["-o", "goals.json"], "belong to --goals"),
         (["--goals", "--legibility"], "one at a time"),
         (["--goals", "--words", "3"], "belong to --legibility"),
+        (["--goals", "--seed", "1"], "belongs to --legibility, --hand and --eyes"),
+        (["--hand", "--eyes", "e.html"], "one at a time"),
+        (["--hand", "--goals"], "one at a time"),
+        (["--hand", "--quick"], "belong to --goals"),
+        (["--eyes", "e.html", "-o", "f.json"], "belong to --goals and --hand"),
+        (["--hand", "--seed", "-1"], "--seed must not be negative"),
+        (["--author", "Ada"], "belong to --hand and --eyes"),
+        (["--legibility", "--learned", "b.json"], "belong to --hand and --eyes"),
     ],
 )
 def test_flags_that_do_not_go_together(flags, says):
     args = parse_flags(eval_parser("cursive eval"), ["--dataset", "embedded", *flags])
     with pytest.raises(CursiveError, match=says):
         check_eval(args)
+
+
+@pytest.fixture
+def two_people(tmp_path):
+    "A bank of two people, one of whom the bundled model knows, and some of that one's words for themselves."
+    words = [dataclasses.replace(w, author="Sam") for w in load_bank("embedded").words if len(w.text) > 2][
+        :56
+    ]
+    other = [dataclasses.replace(w, author="Ada") for w in words[:9]]
+    save_bank(words[:20], tmp_path / "learned.json")
+    return save_bank(words + other, tmp_path / "both.json").name
+
+
+@pytest.mark.slow
+def test_a_hand_is_judged_by_words_that_it_did_not_learn_from(command, tmp_path, two_people):
+    asked = ["eval", "--dataset", two_people, "--hand", "--learned", "learned.json", "-o", "hand.json"]
+    done = command(*asked)
+    assert done.returncode == 0, done.stderr
+    assert "Sam: learned from 20 words, judged by 36 others" in done.stdout
+    assert "given to the person" in done.stdout and "as near as a copy" in done.stdout
+    figures = json.loads((tmp_path / "hand.json").read_text())
+    assert (
+        figures["dataset"] == two_people
+        and figures["learned"] == 20
+        and figures["words_learned"] == "learned.json"
+    )
+    assert "Ada" in figures["identified"]["taken_for"]
+
+
+def test_a_page_for_peoples_eyes(command, tmp_path, two_people):
+    done = command("eval", "--dataset", two_people, "--eyes", "eyes.html", "--learned", "learned.json")
+    assert done.returncode == 0 and "eyes.html: 7 pairs of lines" in done.stdout
+    page = (tmp_path / "eyes.html").read_text()
+    assert "Sam wrote one by hand" in page and page.count('"person"') == 7
+    few = command("eval", "--dataset", two_people, "--eyes", "few.html", "--learned", two_people)
+    assert few.returncode == 2 and "takes 15 words or more" in few.stderr
+    assert not (tmp_path / "few.html").exists()
+
+
+def test_whose_hand_has_to_be_clear(command, tmp_path, two_people):
+    done = command("eval", "--dataset", "embedded", "--hand")
+    assert done.returncode == 2 and "say whose with --author" in done.stderr
+    done = command("eval", "--dataset", two_people, "--hand", "--author", "Eve")
+    assert done.returncode == 2 and "not of 'Eve'" in done.stderr
+    done = command("eval", "--dataset", two_people, "--eyes", "e.html", "--author", "Ada")
+    assert done.returncode == 2 and "not of 'Ada'" in done.stderr  # whose words are there, not the hand
 
 
 def test_sentences_that_are_not_there(command, tmp_path):

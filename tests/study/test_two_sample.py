@@ -8,7 +8,13 @@ from measure_cases import load_measure
 from cursivetransformer.config import CursiveError
 from cursivetransformer.data.banks import load_bank, to_item
 from cursivetransformer.ink.points import scale
-from cursivetransformer.study.two_sample import alike, person_and_model, step_features, tell_apart
+from cursivetransformer.study.two_sample import (
+    alike,
+    area_under_curve,
+    person_and_model,
+    step_features,
+    tell_apart,
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +56,21 @@ def test_another_hand_is_told_and_the_same_is_not(words):
     assert found["model"].auc > 0.9 and found["model"].pairs == 16
     assert 0.1 < found["control"].auc < 0.9
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_the_interval_is_about_that_of_theory():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 200))
+    found = area_under_curve(a, b + 0.5)
+    assert found.value == pytest.approx(np.mean(b[:, None] + 0.5 > a))
+    # Hanley and McNeil (1982)
+    area = found.value
+    more = (
+        area * (1 - area) + 199 * (area / (2 - area) - area**2) + 199 * (2 * area**2 / (1 + area) - area**2)
+    )
+    wide = 2 * 1.96 * np.sqrt(more) / 200
+    assert found.low < area < found.high and found.high - found.low == pytest.approx(wide, rel=0.15)
+    assert area_under_curve(a, a + 10) == (1, 1, 1)
 
 
 def test_too_few_words_tell_nothing(words):

@@ -12,6 +12,7 @@ from cursivetransformer.study.verdicts import (
     UNDECIDED,
     Goal,
     Interval,
+    above,
     below,
     bootstrap,
     by_seeds,
@@ -19,8 +20,10 @@ from cursivetransformer.study.verdicts import (
     goals_table,
     not_measured,
     paired_difference,
+    percent,
     points,
     save_figures,
+    wilson,
     within,
 )
 
@@ -87,3 +90,20 @@ def test_figures_become_json(tmp_path):
         "c": [1.0, True],
         "d": "ä",
     }
+
+
+def test_the_interval_of_a_share_is_wilsons():
+    # Newcombe (1998), Statistics in Medicine 17, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29
+    for count, of, low, high in (81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605):
+        assert wilson(count, of) == pytest.approx((count / of, low, high), abs=1e-4)
+    assert wilson(0, 20) == pytest.approx((0, 0, 0.1611), abs=1e-4)
+    assert wilson(1, 29) == pytest.approx((0.0345, 0.0061, 0.1718), abs=1e-4)
+    nothing = wilson(0, 0)
+    assert np.isnan(nothing.value) and nothing[1:] == (0, 1)
+    assert percent(wilson(0, 20)) == "0.0% (0.0% to 16.1%)"
+
+
+def test_what_should_be_high_is_high_enough():
+    assert above(Interval(0.95, 0.91, 0.98), 0.9) == MET
+    assert above(Interval(0.92, 0.85, 0.96), 0.9) == UNDECIDED
+    assert above(Interval(0.80, 0.70, 0.88), 0.9) == NOT_MET

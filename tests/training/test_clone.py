@@ -76,7 +76,8 @@ def test_a_hand_is_learned_and_the_model_stays_as_it_is(base, bank, tmp_path, mo
     assert (base / "best.safetensors").read_bytes() == before
     assert clone.finished and (clone.author, clone.nearest) == ("Lena", "Hershey")
     assert (clone.words, clone.held_out, clone.steps) == (40, 7, 6)
-    files = "words.json both.json start.safetensors clone.json hand.html next.json best.safetensors config.json state.pt"
+    files = "words.json both.json start.safetensors best.safetensors config.json state.pt reader.safetensors"
+    files += " clone.json hand.html next.json"
     assert set(files.split()) <= {p.name for p in clone.folder.iterdir()}
     kept = json.loads((clone.folder / "clone.json").read_text())
     assert (kept["after"], kept["misread"]) == (clone.after, clone.misread)
