@@ -56,9 +56,11 @@ from ..model.checkpoint import load_checkpoint, save_model
 from ..model.lora import add_authors
 from ..model.transformer import Transformer
 from ..options import WritingOptions, with_changes
+
+# %% ../../nbs/training/09_clone.ipynb #14228975
 from .adapt import ADAPTING, adapted_reader, changed_tensors
 from .rehearse import DRAWN, nearest_hand, old_words
-from .report import HandReport, count_letters, report_html, words_to_write
+from .report import CloneReport, count_letters, report_html, words_to_write
 from .runs import Run, state_to_resume
 from .score import evaluate_words
 from .train import train
@@ -174,6 +176,7 @@ def check_knobs(settings: dict):
         raise ConfigError(f"Cloning has no setting '{other[0]}'; it has {', '.join(KNOBS)}.")
 
 
+# %% ../../nbs/training/09_clone.ipynb #33fa9014
 @takes(Config, *KNOBS, defaults=DEFAULTS)
 def clone_config(
     model: Transformer,  # that is to learn a hand
@@ -282,6 +285,7 @@ class ReadingChoice:
         return legibility(drawn, self.reader)
 
 
+# %% ../../nbs/training/09_clone.ipynb #ce07987b
 def reading_choice(
     config: Config,  # of the run
     learned: list,  # of `Word`, of the new hand
@@ -394,7 +398,7 @@ def save_report(
     following = words_to_write(counts, [w.text for w in words])
     save_words(following, clone.folder / "next.json")
     page = compare_hands(held_out[:SHOWN], model)
-    report = HandReport(clone.author, clone.facts(), page, counts, following)
+    report = CloneReport(clone.author, clone.facts(), page, counts, following)
     write_atomic(clone.folder / "hand.html", report_html(report))
 
 

@@ -103,6 +103,7 @@ def has_ended(drawn: Drawn) -> bool:
     return drawn.ended and bool(drawn.ink[:, 2].any())
 
 
+# %% ../../nbs/training/07_rehearse.ipynb #6b772a15
 def synthetic_writers(model: Transformer) -> tuple[Writer, ...]:
     "Synthetic writers whose hands a model has learned: those in the box, and some of the others."
     c = model.config

@@ -11,7 +11,7 @@ __all__ = [
     "LetterCount",
     "count_letters",
     "words_to_write",
-    "HandReport",
+    "CloneReport",
     "report_html",
 ]
 
@@ -48,7 +48,8 @@ class LetterCount:
 def count_letters(learned: list[Word], found: Legibility, alphabet: str) -> list[LetterCount]:
     "How every character of an alphabet but the space fared, those that need more first."
     shown = collections.Counter("".join(w.text for w in learned))
-    asked, wrong = collections.Counter(), collections.Counter()
+    asked = collections.Counter()
+    wrong = collections.Counter()
     for (character, said), n in found.pairs.items():
         asked[character] += n
         wrong[character] += n * (character != said)
@@ -88,7 +89,7 @@ def words_to_write(
 
 # %% ../../nbs/training/08_report.ipynb #4fcff97f
 @dataclasses.dataclass
-class HandReport:
+class CloneReport:
     "What there is to say of a hand that was learned."
 
     name: str
@@ -102,7 +103,7 @@ TEMPLATE = PACKAGE / "hand.html"
 LETTERS_SHOWN = 12
 
 
-def report_html(report: HandReport) -> str:
+def report_html(report: CloneReport) -> str:
     "The report as a page. Whatever names and texts hold is shown, not run."
     facts = (
         f"<tr><th>{html.escape(what)}</th><td>{html.escape(value)}</td></tr>"

@@ -62,7 +62,8 @@ def test_words_that_the_reader_cannot_spell_are_passed_over(monkeypatch):
 
 
 def test_the_fewer_words_come_so_often_that_they_are_half():
-    few, many = ["a", "b"], list("cdefghij")
+    few = ["a", "b"]
+    many = list("cdefghij")
     for first, second in (few, many), (many, few):
         both = half_and_half(first, second)
         assert both.count("a") == both.count("b") == 4 and both.count("c") == 1

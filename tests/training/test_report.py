@@ -11,7 +11,7 @@ from cursivetransformer.data.banks import load_bank
 from cursivetransformer.training.report import (
     LONGEST,
     NEXT,
-    HandReport,
+    CloneReport,
     LetterCount,
     count_letters,
     report_html,
@@ -45,7 +45,7 @@ def test_words_to_write_hold_the_letters_that_need_more():
 
 def test_a_report_stands_alone():
     counts = count_letters(WORDS, compare(["good"], ["qood"]), ALPHABET)
-    page = report_html(HandReport("Ada", {"misread": "3 %"}, PLACED, counts, ["keg", "dog"]))
+    page = report_html(CloneReport("Ada", {"misread": "3 %"}, PLACED, counts, ["keg", "dog"]))
     assert page.startswith("<!DOCTYPE html>") and "<svg" in page and "<?xml" not in page
     assert "The hand of Ada" in page and "3 %" in page and "keg dog" in page
     assert "default-src 'none'" in page and not re.search(r"<script|https?://(?!www\.w3\.org/)", page)
@@ -55,5 +55,5 @@ def test_a_report_stands_alone():
 def test_what_names_and_texts_hold_is_shown_not_run(text):
     told = "<script>alert(1)</script>" + text
     counts = [LetterCount("<", 1, 1, 1)]
-    page = report_html(HandReport(told, {told: told}, PLACED, counts, [told]))
+    page = report_html(CloneReport(told, {told: told}, PLACED, counts, [told]))
     assert "<script" not in page and "<th>&lt;</th>" in page
