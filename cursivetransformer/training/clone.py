@@ -40,6 +40,7 @@ from cursivetransformer.config import (
     preset,
     takes,
     write_atomic,
+    checks_arguments,
 )
 from ..data.banks import load_bank, save_bank, split_words, usable
 from ..data.checks import check_meant
@@ -51,7 +52,7 @@ from ..model.transformer import Transformer
 from ..options import WritingOptions, with_changes
 from .runs import Run, state_to_resume
 from .score import evaluate_words
-from .train import train
+from .train import Notices, train
 from ..writing.layout import measures_of
 from ..writing.page import save_page
 from ..writing.sample import draw_words
@@ -272,6 +273,7 @@ def resume_clone(
 
 # %% ../../nbs/training/06_clone.ipynb #5be1d10c
 @takes(Config, *KNOBS, defaults=DEFAULTS)
+@checks_arguments
 def clone_hand(
     bank: str,  # a word bank of the new hand: a name, a path or a URL
     author: str | None = None,  # which of its hands, or what to call it
@@ -323,7 +325,8 @@ def judge_clone(
     )
     kept = {**dataclasses.asdict(clone), "folder": str(run.folder)}
     write_atomic(run.folder / "clone.json", json.dumps(kept, indent=2) + "\n")
-    save_page(compare_hands(held_out[:12], learned), run.folder / "hand.png")
+    with Notices().tolerate("hand.png is not made"):
+        save_page(compare_hands(held_out[:12], learned), run.folder / "hand.png")
     return clone
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import shlex
 import shutil
 import signal
 import subprocess
@@ -262,3 +263,35 @@ def test_words_from_a_file_are_cloned_and_written_by_the_commands(base, bank, tm
     done = cursive(*again, "--author", "Lina", "-o", "no.svg")
     assert done.returncode == 2 and "Did you mean 'Lena'?" in done.stderr
     assert not (tmp_path / "no.svg").exists()
+
+
+@pytest.mark.slow
+def test_a_clones_folder_may_have_any_name(base, bank, cursive):
+    name = "me+you, it's"
+    flags = [
+        "--author",
+        "Lena",
+        "--run_dir",
+        f"runs/{name}",
+        "--max_steps",
+        2,
+        "--log-every",
+        2,
+        "--batch-size",
+        2,
+    ]
+    done = cursive("clone", bank, "--checkpoint", base, "--wandb-mode", "disabled", *flags)
+    assert done.returncode == 0, done.stderr
+    said = shlex.split(done.stdout.split("Write with: ")[1])
+    assert said == [
+        "cursive",
+        "write",
+        "TEXT",
+        "--checkpoint",
+        f"runs/{name}",
+        "--author",
+        "Lena",
+        "-o",
+        "out.svg",
+    ]
+    assert cursive(*said[1:]).returncode == 0
