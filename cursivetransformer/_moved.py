@@ -4,8 +4,8 @@ names the new place."""
 import sys
 import warnings
 from importlib import import_module
-from importlib.machinery import PathFinder
-from importlib.util import spec_from_loader
+from importlib.machinery import ModuleSpec, PathFinder
+
 
 # Where the names of the modules of version 0.1 are now, in the order in which they are looked for.
 MODULES = {
@@ -30,7 +30,7 @@ MODULES = {
     "apps.original",
     "tokenizer": "ink.tokens ink.tokenizers",
     "tracking": "training.tracking data.remote",
-    "train": "training.optim training.runs training.score training.train apps.original",
+    "train": "model.speed training.optim training.runs training.score training.train apps.original",
     "widgets": "apps.desk apps.view apps.saving apps.worker apps.panel",
     "wordbank": "data.wordbank",
 }
@@ -197,7 +197,7 @@ class OldModules:
         package, _, old = fullname.rpartition(".")
         if package != PACKAGE or old not in MODULES or old in PACKAGES:
             return None
-        return spec_from_loader(fullname, OldModules, origin="moved")
+        return ModuleSpec(fullname, OldModules, origin="moved")
 
     @staticmethod
     def create_module(spec):

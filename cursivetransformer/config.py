@@ -4,7 +4,6 @@
 
 # %% auto #0
 __all__ = [
-    "PACKAGE",
     "ALPHABET",
     "LATIN",
     "POSITIONS",
@@ -15,11 +14,10 @@ __all__ = [
     "DEBUG",
     "PRESETS",
     "NOT_STORED",
-    "CursiveError",
     "ConfigError",
     "did_you_mean",
-    "atomic_file",
-    "write_atomic",
+    "plainly",
+    "quoted",
     "knob",
     "field_types",
     "field_of",
@@ -28,10 +26,16 @@ __all__ = [
     "check_choice",
     "check_ids",
     "check_names",
+    "is_finite",
     "check_bounds",
     "Settings",
     "checked",
     "takes",
+    "checks_arguments",
+    "check_argument",
+    "is_union",
+    "check_file_name",
+    "fits",
     "latin_characters",
     "DataSettings",
     "ModelSettings",
@@ -45,34 +49,35 @@ __all__ = [
     "from_dict",
     "save_config",
     "load_config",
+    "PACKAGE",
+    "CursiveError",
+    "atomic_file",
+    "patiently",
+    "write_atomic",
 ]
 
 # %% ../nbs/00_config.ipynb #1921bdff
-import contextlib
 import dataclasses
 import difflib
+import functools
 import inspect
 import json
 import math
 import numbers
 import os
-import tempfile
+import types
 import typing
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .files import PACKAGE, CursiveError, atomic_file, decoded, patiently, write_atomic
 
-# %% ../nbs/00_config.ipynb #015dcf74
-class CursiveError(ValueError):
-    """Something the user can mend: the message is one sentence saying what, where and what to do.
-
-    In a notebook that sentence is all that is shown; `%debug` leads to the place."""
-
-    def _render_traceback_(self) -> list:  # of lines, as IPython asks for
-        return [f"{type(self).__name__}: {self}"]
+# %% ../nbs/00_config.ipynb #a8f59101
+_all_ = [PACKAGE, CursiveError, atomic_file, patiently, write_atomic]
 
 
+# %% ../nbs/00_config.ipynb #049c0e78
 class ConfigError(CursiveError):
     "A field that does not exist, or a value that it does not take."
 
@@ -82,56 +87,29 @@ def did_you_mean(
     name: str,  # what was typed
     names: typing.Iterable[str],  # what exists
 ) -> str:  # `" Did you mean 'x'?"`, or the empty string
-    "A suggestion to end an error message with."
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    """A suggestion to end an error message with: what is spelled much alike, what begins so, or what has
+    these initials, as `learning_rate` has `lr`."""
+    known = {plainly(n): n for n in names if n != name}
+    typed = plainly(name)
+    close = difflib.get_close_matches(typed, known, n=1, cutoff=0.6)
+    close += [n for n in known if len(typed) > 2 and n.startswith(typed)]
+    close += [n for n in known if len(typed) > 1 and typed == "".join(part[0] for part in n.split("-"))]
+    return f" Did you mean '{known[close[0]]}'?" if close else ""
 
 
-# %% ../nbs/00_config.ipynb #272f0651
-# Where the files that come with the package lie; a notebook looks beside itself.
-PACKAGE = Path(__file__).parent if "__file__" in globals() else Path("../cursivetransformer")
+def plainly(name: str) -> str:
+    "A name without what only says that it is a flag, or how its parts are joined."
+    name = name.lower().replace("_", "-").replace(" ", "-").strip("-")
+    return name or "-"
 
 
-# %% ../nbs/00_config.ipynb #9a409f70
-@contextlib.contextmanager
-def atomic_file(
-    path: str | os.PathLike,  # where the file should be when all went well
-):
-    """A binary file to write under a temporary name beside `path`, renamed at the end and removed if anything
-    goes wrong. Raises `CursiveError` where the folder cannot be written."""
-    path = Path(path)
-    temporary = None
+def quoted(value, most: int = 60) -> str:
+    "A value as a message quotes it: `repr`, on one line, cut in the middle where it is long."
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as f:
-            temporary = f.name
-            yield f
-            f.flush()
-            os.fsync(f.fileno())
-        # Temporary files are private; this one gets the permissions of any new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BrokenPipeError:
-        # It is about another file, which the caller writes at the same time.
-        raise
-    except OSError as e:
-        reason = f"Cannot write {path}: {e.strerror}. Choose another place, or make room there."
-        raise CursiveError(reason) from e
-    finally:
-        if temporary and os.path.exists(temporary):
-            os.remove(temporary)
-
-
-def write_atomic(
-    path: str | os.PathLike,  # where the file should be when all went well
-    content: bytes | str,
-) -> Path:
-    "Write `content` through `atomic_file`."
-    with atomic_file(path) as f:
-        f.write(content.encode() if isinstance(content, str) else content)
-    return Path(path)
+        said = repr(value).replace("\n", " ")
+    except ValueError:
+        said = "a number of thousands of digits"  # which Python does not spell
+    return said if len(said) <= most else f"{said[: most - 10]}…{said[-9:]}"
 
 
 # %% ../nbs/00_config.ipynb #64a2f548
@@ -163,7 +141,7 @@ def check_value(table: type, name: str, value):
     value = converted(value, types)
     if type(value) not in types:
         names = " or ".join("None" if t is type(None) else t.__name__ for t in types)
-        raise ConfigError(f"{name} takes {names}, not {value!r}.")
+        raise ConfigError(f"{name} takes {names}, not {quoted(value)}.")
     if isinstance(value, str):
         check_choice(name, value, f.metadata["choices"])
     if isinstance(value, tuple) and f.default == ():
@@ -181,7 +159,12 @@ def converted(value, types: tuple):
         return value
     if isinstance(value, numbers.Integral) and int in types:
         return int(value)
-    return float(value) if float in types else value
+    if float not in types:
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 # %% ../nbs/00_config.ipynb #945da072
@@ -189,19 +172,24 @@ def check_choice(name: str, value: str, choices: tuple | None):
     "Raise `ConfigError` unless `value` is one of the choices, if there are any."
     if choices and value not in choices:
         hint = did_you_mean(value, choices)
-        raise ConfigError(f"{name} is one of {', '.join(choices)}, not {value!r}.{hint}")
+        raise ConfigError(f"{name} is one of {', '.join(choices)}, not {quoted(value)}.{hint}")
 
 
 def check_ids(name: str, value: tuple):
     "Raise `ConfigError` unless `value` holds pairs of ids."
     if not all(type(v) is int and v >= 0 for v in value) or len(value) % 2:
-        raise ConfigError(f"{name} takes pairs of ids, not {value!r}.")
+        raise ConfigError(f"{name} takes pairs of ids, not {quoted(value)}.")
 
 
 def check_names(name: str, value: tuple):
     "Raise `ConfigError` unless `value` holds names, each once."
     if not all(type(v) is str and v for v in value) or len(set(value)) < len(value):
-        raise ConfigError(f"{name} takes names, each once, not {value!r}.")
+        raise ConfigError(f"{name} takes names, each once, not {quoted(value)}.")
+
+
+def is_finite(value: float) -> bool:
+    "Whether a number is finite, as integers are that no float can hold."
+    return isinstance(value, int) or math.isfinite(value)
 
 
 def check_bounds(name: str, value: float, facts: dict):
@@ -213,12 +201,12 @@ def check_bounds(name: str, value: float, facts: dict):
     bounds = {words: bound for words, bound in bounds.items() if bound is not None}
     too_low = (low is not None and value < low) or (above is not None and value <= above)
     too_high = high is not None and value > high
-    if not bounds or (math.isfinite(value) and not too_low and not too_high):
+    if not bounds or (is_finite(value) and not too_low and not too_high):
         return
     if low is not None and high is not None:
-        raise ConfigError(f"{name} lies between {low} and {high}, and {value!r} does not.")
+        raise ConfigError(f"{name} lies between {low} and {high}, and {quoted(value)} does not.")
     said = " and ".join(f"{words} {bound}" for words, bound in bounds.items())
-    raise ConfigError(f"{name} must be {said}, and {value!r} is not.")
+    raise ConfigError(f"{name} must be {said}, and {quoted(value)} is not.")
 
 
 # %% ../nbs/00_config.ipynb #6a1bc0b8
@@ -259,6 +247,65 @@ def takes(
         return function
 
     return decorate
+
+
+# %% ../nbs/00_config.ipynb #9aedc94b
+def checks_arguments(function: typing.Callable) -> typing.Callable:
+    """A decorator: the function raises `TypeError` for an argument that its annotations do not allow, and
+    `ConfigError` for a file's name that no file can have. Defaults are always allowed."""
+    parameters = inspect.signature(function).parameters
+    names = list(parameters)
+    kinds = {name: p.annotation for name, p in parameters.items() if p.annotation is not p.empty}
+
+    @functools.wraps(function)
+    def checking(*args, **options):
+        for name, value in [*zip(names, args), *options.items()]:
+            if name in kinds and value is not parameters[name].default:
+                check_argument(f"{function.__name__}()", name, value, kinds[name])
+        return function(*args, **options)
+
+    return checking
+
+
+def check_argument(where: str, name: str, value, annotation):
+    "The work of `checks_arguments` for an argument. Raises `TypeError`, and `ConfigError`."
+    kinds = typing.get_args(annotation) if is_union(annotation) else (annotation,)
+    if not any(fits(value, kind) for kind in kinds):
+        said = " or ".join("None" if k is type(None) else getattr(k, "__name__", str(k)) for k in kinds)
+        raise TypeError(f"{where} takes {name} as {said}, not {quoted(value)}.")
+    if os.PathLike in kinds and isinstance(value, str):
+        check_file_name(name, value)
+
+
+# %% ../nbs/00_config.ipynb #6e07df00
+def is_union(annotation) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
+def check_file_name(name: str, path: str):
+    "Raise `ConfigError` for a path that is none on any disk."
+    try:
+        fits_disk = "\0" not in path and bool(os.fsencode(path))
+    except UnicodeEncodeError:
+        fits_disk = False
+    if not fits_disk:
+        raise ConfigError(f"{name} names a file, and no file is called {quoted(path)}.")
+
+
+def fits(value, kind) -> bool:
+    "Whether an argument is what one part of an annotation says."
+    kind = typing.get_origin(kind) or kind
+    is_plain = value is None or isinstance(value, str | bytes | numbers.Number)
+    if kind in (int, float):
+        number = numbers.Integral if kind is int else numbers.Real
+        return isinstance(value, number) and not isinstance(value, bool)
+    if kind is bool:
+        return type(value).__name__ in ("bool", "bool_")  # Python's or numpy's
+    if kind in (str, bytes, type(None), os.PathLike):
+        return isinstance(value, kind)
+    if kind in (list, tuple, dict) or kind.__name__ == "ndarray":
+        return not is_plain and hasattr(value, "__iter__")
+    return not is_plain and not isinstance(value, list | tuple | dict | set)
 
 
 # %% ../nbs/00_config.ipynb #f2eeefd0
@@ -432,6 +479,7 @@ PRESETS = {"default": {}, "paper": PAPER, "debug": DEBUG}
 
 # %% ../nbs/00_config.ipynb #4f862725
 @takes(Config)
+@checks_arguments
 def preset(
     name: str = "default",  # a key of `PRESETS`
     **overrides,  # fields that differ from the preset
@@ -462,18 +510,22 @@ def from_dict(d: dict) -> Config:
     return Config(**checked(Config, d))
 
 
+@checks_arguments
 def save_config(config: Config, path: str | os.PathLike) -> Path:
     "Write a config as JSON, atomically."
     return write_atomic(path, json.dumps(to_dict(config), indent=2) + "\n")
 
 
+@checks_arguments
 def load_config(path: str | os.PathLike) -> Config:
     "Read a config from JSON. Raises `ConfigError` naming the file."
     try:
-        return from_dict(json.loads(Path(path).read_text()))
+        return from_dict(json.loads(decoded(Path(path).read_bytes(), str(path))))
     except OSError as e:
         raise ConfigError(f"Cannot read {path}: {e.strerror}.") from e
-    except (json.JSONDecodeError, UnicodeDecodeError) as e:
+    except json.JSONDecodeError as e:
         raise ConfigError(f"{path} is not JSON: {e}.") from e
     except ConfigError as e:
         raise ConfigError(f"{path}: {e}") from e
+    except CursiveError as e:
+        raise ConfigError(str(e)) from e

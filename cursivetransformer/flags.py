@@ -4,10 +4,19 @@
 
 # %% auto #0
 __all__ = [
+    "DASHES",
     "RUN",
     "hyphened",
     "new_parser",
+    "FlagParser",
+    "reworded",
+    "whole_number",
+    "at_home",
+    "as_typed",
+    "with_home",
+    "as_command",
     "quoting",
+    "no_flag",
     "parse_flags",
     "parse_value",
     "is_number",
@@ -29,6 +38,10 @@ __all__ = [
 # %% ../nbs/02_flags.ipynb #6ad09142
 import argparse
 import dataclasses
+import os
+import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -43,8 +56,10 @@ from cursivetransformer.config import (
     from_dict,
     load_config,
     preset,
+    quoted,
     to_dict,
 )
+from .files import decoded
 
 
 # %% ../nbs/02_flags.ipynb #b69e0ba4
@@ -63,9 +78,91 @@ def new_parser(
 ) -> argparse.ArgumentParser:
     "A parser without flags, with one line of usage, that takes no abbreviations."
     usage = f"%(prog)s [options] {arguments}".rstrip()
-    return argparse.ArgumentParser(prog=prog, description=description, usage=usage, allow_abbrev=False)
+    return FlagParser(prog=prog, description=description, usage=usage, allow_abbrev=False)
 
 
+# %% ../nbs/02_flags.ipynb #786266ce
+class FlagParser(argparse.ArgumentParser):
+    "A parser that raises `ConfigError` where `argparse` would print its usage and exit."
+
+    def error(self, message):
+        raise ConfigError(reworded(message, self.prog))
+
+
+def reworded(message: str, prog: str) -> str:
+    "A complaint of `argparse` as a sentence about a flag."
+    required = message.removeprefix("the following arguments are required: ")
+    if required != message:
+        return f"{required} is required; {prog} --help says what it is."
+    found = re.fullmatch(r"argument (\S*?/)?(\S+): (.*)", message, re.DOTALL)
+    if not found:
+        return f"{message}."
+    flag, complaint = found[2], found[3]
+    if complaint.startswith("expected"):
+        return f"{flag} needs a value; one that begins with a hyphen is joined to it by =, as in {flag}=-x."
+    if complaint.startswith("ignored explicit"):
+        return f"{flag} takes no value."
+    return f"{flag} {complaint}."
+
+
+def whole_number(text: str) -> int:
+    "The type of a flag that takes an integer."
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"takes a whole number, not {quoted(text)}") from None
+
+
+# %% ../nbs/02_flags.ipynb #95f4c535
+def at_home(value):
+    "A path, several joined by `+`, or a list: with the home that `~/` stands for, where no shell put it."
+    if isinstance(value, list):
+        return [at_home(part) for part in value]
+    if not isinstance(value, str) or "~/" not in value:
+        return value
+    return "+".join(os.path.expanduser(p) if p.startswith("~/") else p for p in value.split("+"))
+
+
+def as_typed(value):
+    "A text whose letters a shell without UTF-8 has handed on as bytes."
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def with_home(parser: argparse.ArgumentParser, given: argparse.Namespace) -> argparse.Namespace:
+    "What a parser found: paths with the home in them, and texts with all letters."
+    for action in parser._actions:
+        if not hasattr(given, action.dest):
+            continue
+        # A shell leaves ~ alone within quotes and behind =. TEXT is what is to be written, whatever it is.
+        is_text = action.metavar == "TEXT" or action.dest in ("author", "name")
+        value = getattr(given, action.dest)
+        setattr(given, action.dest, as_typed(value) if is_text else at_home(value))
+    return given
+
+
+# %% ../nbs/02_flags.ipynb #a0ccc540
+def as_command(
+    name: str,  # of the command, such as `clone`
+    arguments: list,  # paths, or what stands for something, such as TEXT
+    flags: dict,  # name, without hyphens: the value; True for a flag without one
+) -> str:
+    "A command of `cursive` as it can be typed: `as_command('data', ['My Drive/a.json'], {})`."
+    words = ["cursive", name]
+    words += [f"./{argument}" if str(argument).startswith("-") else str(argument) for argument in arguments]
+    for flag, value in flags.items():
+        flag = f"-{flag}" if len(flag) == 1 else hyphened(f"--{flag}")
+        if value is True:
+            words.append(flag)
+        elif str(value).startswith("-"):
+            words.append(f"{flag}={value}")
+        else:
+            words += [flag, str(value)]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+# %% ../nbs/02_flags.ipynb #5c859600
 def quoting(parser: argparse.ArgumentParser, given: argparse.Namespace, unknown: list) -> str:
     "How a text of several words is given to a parser that takes one, or nothing."
     if not getattr(given, "text", None):
@@ -74,19 +171,35 @@ def quoting(parser: argparse.ArgumentParser, given: argparse.Namespace, unknown:
     return f'; put the text in quotes: {parser.prog} "{" ".join(words)}"'
 
 
+DASHES = "\u2010\u2011\u2012\u2013\u2014\u2212"  # what word processors make of hyphens
+
+
+def no_flag(parser: argparse.ArgumentParser, argument: str) -> ConfigError:
+    "What is wrong with an argument that looks like a flag of a parser and is none."
+    flag = argument.split("=")[0]
+    known = [known for action in parser._actions for known in action.option_strings]
+    hint = did_you_mean(flag.lstrip("-" + DASHES), known)
+    takes_text = any(action.dest == "text" for action in parser._actions)
+    if takes_text and flag[:1] == "-" != flag[1:2]:
+        hint += f" A text that begins with a hyphen stands behind --: {parser.prog} -- {quoted(argument)}."
+    return ConfigError(f"There is no flag {quoted(flag)}.{hint}")
+
+
 def parse_flags(parser: argparse.ArgumentParser, argv: list) -> argparse.Namespace:
     """What a command line says, with hyphens or underscores. Raises `ConfigError` for a flag that does not
-    exist; anything else that `argparse` finds wrong prints a sentence and exits with 2."""
+    exist, and for anything else that `argparse` finds wrong."""
     # What follows a bare `--` is no flag, whatever it looks like.
     end = argv.index("--") if "--" in argv else len(argv)
+    for argument in argv[:end]:
+        if re.match("-h.", argument):  # which argparse takes for -h
+            raise no_flag(parser, argument)
     given, unknown = parser.parse_known_args([*map(hyphened, argv[:end]), *argv[end:]])
+    unknown = [argument for argument in unknown if argument != "--"]
     if not unknown:
-        return given
-    flag = unknown[0].split("=")[0]
-    if not flag.startswith("-"):
-        raise ConfigError(f"'{flag}' is one argument too many{quoting(parser, given, unknown)}.")
-    known = [known for action in parser._actions for known in action.option_strings]
-    raise ConfigError(f"There is no flag '{flag}'.{did_you_mean(flag, known)}")
+        return with_home(parser, given)
+    if unknown[0] in argv[end:] or not unknown[0].startswith(("-", *DASHES)):
+        raise ConfigError(f"{quoted(unknown[0])} is one argument too many{quoting(parser, given, unknown)}.")
+    raise no_flag(parser, unknown[0])
 
 
 # %% ../nbs/02_flags.ipynb #b69e0ba5
@@ -124,12 +237,12 @@ def converted_text(name: str, kind: type, text: str):
     if kind is bool:
         known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
         if text.lower() not in known:
-            raise ConfigError(f"{name} takes true or false, not {text!r}.")
+            raise ConfigError(f"{name} takes true or false, not {quoted(text)}.")
         return known[text.lower()]
     try:
         return kind(text)
     except ValueError as e:
-        raise ConfigError(f"{name} takes {kind.__name__}, not {text!r}.") from e
+        raise ConfigError(f"{name} takes {kind.__name__}, not {quoted(text)}.") from e
 
 
 def parse_given(
@@ -243,11 +356,11 @@ def parse_config(
     argv: list,
     defaults: dict | None = None,  # as of `config_of`
 ) -> Config:
-    "A config from a command line. Bad input prints one sentence and exits with 2, as `argparse` does."
+    "A config from a command line. Bad input prints one sentence and exits with 2."
     try:
         return config_of(vars(parse_flags(parser, argv)), defaults)
     except ConfigError as e:
-        parser.error(str(e))
+        parser.exit(2, f"{parser.prog}: {e}\n")
 
 
 # %% ../nbs/02_flags.ipynb #441bab36
@@ -274,12 +387,13 @@ def config_of(
 
 # %% ../nbs/02_flags.ipynb #84678bf9
 def read_text(path: str) -> str:  # `-` is standard input
-    "A file as text, without the mark that some editors put at its beginning. Raises `CursiveError`."
+    "A file as text, in the encoding that `decoded` finds. Raises `CursiveError`."
+    name = "standard input" if path == "-" else path
+    if path == "-" and sys.stdin is None:
+        raise CursiveError("Standard input is closed; give a text, or a file.")
     try:
         content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-        return content.decode("utf-8-sig")
-    except OSError as e:
-        raise CursiveError(f"Cannot read {path}: {e.strerror}.") from e
-    except UnicodeDecodeError as e:
-        name = "standard input" if path == "-" else path
-        raise CursiveError(f"{name} is not UTF-8 text ({e.reason} at byte {e.start}).") from e
+    except (OSError, ValueError) as e:
+        reason = getattr(e, "strerror", None) or e
+        raise CursiveError(f"Cannot read {name}: {reason}; give a file of text.") from e
+    return decoded(content, name)

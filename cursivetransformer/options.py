@@ -33,7 +33,7 @@ import dataclasses
 import numbers
 from dataclasses import dataclass
 
-from .config import Settings, checked, did_you_mean, knob, takes
+from .config import Settings, checked, converted, did_you_mean, knob, takes
 
 
 # %% ../nbs/01_options.ipynb #7f0adc5a
@@ -193,8 +193,11 @@ def our_options(options: dict) -> dict:
     become millimetres."""
     ours = {}
     for name, value in options.items():
-        is_length = name in ORIGINAL_NAMES and isinstance(value, numbers.Real)
-        ours[ORIGINAL_NAMES.get(name, name)] = value * CANVAS_HEIGHT if is_length else value
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        is_length = name in ORIGINAL_NAMES and is_number
+        ours[ORIGINAL_NAMES.get(name, name)] = (
+            converted(value, (float,)) * CANVAS_HEIGHT if is_length else value
+        )
     return ours
 
 

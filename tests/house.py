@@ -17,7 +17,7 @@ WIDTH = 110
 # What no notebook exports: written by hand, in Python.
 BY_HAND = {"__init__", "__main__", "_moved"}
 # An arrow points to an earlier one of these, or to a notebook of a lower number in the same room.
-ORDER = ("config", "options", "flags", "ink", "data", "model", "writing", "training", "study", "apps", "cli")
+ORDER = tuple("files config options flags ink data model writing training study apps cli".split())
 # The notebooks that people open, those that most open first.
 OPENED = ("write", "gallery", "train", "clone", "attention", "compare")
 ROOMS = tuple(name for name in ORDER if (NOTEBOOKS / name).is_dir())

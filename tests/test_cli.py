@@ -57,8 +57,15 @@ def paths(folder):
         (["write", "a", "--num-steps", "20"], "--num-steps"),  # for Python only
         (["write", "a", "--checkpoint", "c" * 5000], "no checkpoint"),
         (["write", "--respell", "x", "--from", "t.json"], "t.json"),
-        (["write", "x" * 100], "96 characters"),
+        (["write", "x" * 100], "has 100 characters, more than the 96 characters that the model can read"),
         (["write", "a", "b"], "'b' is one argument too many; put the text in quotes: cursive write \"a b\""),
+        (["write", "a", "--", "--seed", "3"], "'--seed' is one argument too many"),
+        (["write", "-hello"], "A text that begins with a hyphen stands behind --: cursive write -- '-hello'"),
+        (["write", "a", "—seed", "3"], "There is no flag '—seed'. Did you mean '--seed'?"),
+        (["write", "a", "--seed"], "--seed needs a value"),
+        (["write", "a", "--no-respell=yes"], "--no-respell takes no value"),
+        (["wordbank", "--seed", "x"], "--seed takes a whole number, not 'x'"),
+        (["wordbank", "--num-examples", "9" * 5000], "--num-examples takes a whole number, not '9999"),
         (["write", "a", "--boxes"], "belong to --out-dir"),
         (["write", "a", "--out-dir", "d", "--boxes"], "about pictures"),
         (["write", "a", "--out-dir", "d", "--format", "png", "--height", "20", "--padding", "9"], "no room"),
@@ -74,6 +81,13 @@ def paths(folder):
         (["eval", "--dataset", "embedded", "--num_words", "0"], "--num-words"),
         (["data", "nothing.json"], "no word bank"),
         (["bench", "speed"], "data, train, sample"),
+        (["bench", "smaple"], "Did you mean 'sample'?"),
+        (["train", "--lr", "1"], "There is no flag '--lr'. Did you mean '--learning-rate'?"),
+        (["train", "--optimizer", "moun"], "Did you mean 'muon'?"),
+        (["train", "--seed", "9" * 400], "seed lies between 0 and 2147483647"),
+        (["data"], "BANK is required"),
+        (["help"], "There is no command 'help'. Did you mean '--help'?"),
+        (["--seed", "3", "write", "a"], "Flags stand behind a command, and '--seed' stands before it"),
         (["wriet", "a"], "Did you mean 'write'?"),
         (["xyz"], "There are write, hands, train, clone"),
         ([], "required"),
@@ -81,9 +95,9 @@ def paths(folder):
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(command, tmp_path, args, says):
     done = command(*args)
-    last = done.stderr.strip().splitlines()[-1]
-    assert done.returncode == 2 and says in last and "Traceback" not in done.stderr and not done.stdout
-    assert last.startswith(("cursive: ", "cursive ")) and paths(tmp_path) == []
+    notices = [line for line in done.stderr.splitlines() if line.startswith("cursive: Written as")]
+    assert done.returncode == 2 and says in done.stderr and not done.stdout and paths(tmp_path) == []
+    assert done.stderr.startswith("cursive: ") and len(done.stderr.splitlines()) == 1 + len(notices)
 
 
 def test_a_process_says_the_same(cursive):
@@ -186,6 +200,96 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path):
     assert paths(tmp_path) == []
 
 
+STARTED = "import sys; from cursivetransformer.cli import main; sys.exit(main())"
+AS_A_MODULE = "import runpy; runpy.run_module('cursivetransformer', run_name='__main__', alter_sys=True)"
+
+
+@pytest.mark.parametrize("start", [STARTED, AS_A_MODULE], ids=["cursive", "python -m"])
+@pytest.mark.parametrize("module", ["config", "flags", "apps.command_write", "writing.page"])
+def test_ctrl_c_while_it_starts_says_so_and_nothing_else(tmp_path, start, module):
+    # The signal comes when this module is looked for, wherever that is on the way.
+    interrupted = f"""
+import os, signal, sys
+import cursivetransformer
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Interrupting:
+    @staticmethod
+    def find_spec(name, *_):
+        if name == "cursivetransformer.{module}":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting)
+sys.argv[1:] = ["write", "so", "-o", "a.svg"]
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", interrupted + start], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (130, "cursive: stopped.\n") and paths(tmp_path) == []
+
+
+def test_before_it_runs_the_command_imports_nothing_of_ours(tmp_path):
+    ours = {m for m in imported_by("import cursivetransformer.cli", tmp_path) if m.startswith("cursive")}
+    assert ours == {"cursivetransformer", "cursivetransformer._moved", "cursivetransformer.cli"}
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_process_that_is_ended_leaves_nothing_half_written(tmp_path, name):
+    process = subprocess.Popen(
+        [*CURSIVE, "write", "“hurrying” down to Hades " * 2000, "-o", "a.svg"],
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        text=True,
+    )
+    process.stderr.readline()  # the notice about the quotes: it has begun
+    deadline = time.monotonic() + 60
+    while not paths(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert paths(tmp_path)  # the beginning of the file, under another name
+    number = getattr(signal, name)
+    process.send_signal(number)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + number and "Traceback" not in said and paths(tmp_path) == []
+
+
+# Streams that the shell has closed
+
+
+def with_closed(streams, folder, *words):
+    "Run a command without some of its streams: `>&-` is standard output."
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {streams}', "sh", *CURSIVE, *words],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+
+
+PRINTING = ["write so", "data embedded", "wordbank --little", "hands"]
+
+
+@pytest.mark.parametrize("words", PRINTING)
+def test_a_closed_output_is_said(tmp_path, words):
+    done = with_closed(">&-", tmp_path, *words.split())
+    assert done.returncode == 2 and paths(tmp_path) == []
+    assert done.stderr == "cursive: Standard output is closed; name a file, or leave it open.\n"
+
+
+def test_a_closed_input_is_said(tmp_path):
+    for words in ["write -", "write --file -", "wordbank --text -"]:
+        done = with_closed("<&-", tmp_path, *words.split())
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+        assert "Standard input is closed" in done.stderr
+
+
+def test_what_needs_no_stream_does_not_miss_it(tmp_path):
+    done = with_closed("<&- >&- 2>&-", tmp_path, "write", "so", "-o", "a.svg")
+    assert done.returncode == 0 and (tmp_path / "a.svg").read_bytes().startswith(b"<svg")
+    # With its number free, a file would be opened in place of the stream.
+    done = with_closed("2>&-", tmp_path, "write", "“so”")
+    assert done.stdout.startswith("<svg") and "Written as" not in done.stdout
+    done = with_closed("2>&-", tmp_path, "wriet")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
 def test_warnings_are_as_before_when_a_command_is_done(command):
     import warnings
 
@@ -247,3 +351,54 @@ def test_every_promised_name_can_be_imported():
     assert set(promised.split()) <= set(cursivetransformer.__all__)
     with pytest.raises(AttributeError, match="nonsense"):
         _ = cursivetransformer.nonsense
+
+
+# Bad values of every flag
+
+# What fails for a reason of its own once the flags are understood, so that nothing is written or learned.
+FAILING = {
+    "write": ["漢"],
+    "hands": ["remove", "nobody"],
+    "train": ["--dataset-name", "nothing"],
+    "clone": ["nothing"],
+    "train-reader": ["--dataset-name", "nothing", "--writers", "0"],
+    "eval": ["--dataset", "nothing"],
+    "data": ["nothing"],
+    "wordbank": ["-o", "a.bmp"],
+    "collect": ["a.txt"],
+    "bench": ["nothing"],
+}
+BAD = [
+    "",
+    " ",
+    "x",
+    "-1",
+    "nan",
+    "inf",
+    "1e400",
+    "9" * 400,
+    "9" * 5000,
+    "é\u2028",
+    "\x1b[31m",
+    "../x",
+    "none",
+]
+BAD += ["1,2", "a=b", "%s", "{x}", "\0", "\udcff", "x" * 300]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_value_of_any_flag_ends_in_more_than_a_sentence(command, tmp_path, name):
+    parser = COMMANDS[name].parser(f"cursive {name}")
+    for action in parser._actions:
+        if not action.option_strings or action.dest in ("help", "out_dir"):
+            continue
+        for value in BAD:
+            flag = f"{action.option_strings[-1]}={value}"
+            if action.option_strings[-1] in FAILING[name]:
+                continue
+            done = command(name, *FAILING[name], flag)
+            said = [line for line in done.stderr.split("\n") if line and "Written as" not in line]
+            assert done.returncode == 2 and done.stdout == "" and len(said) == 1, (flag[:60], done)
+            assert said[0].startswith("cursive: ") and said[0].isprintable() and len(said[0]) < 900, said
+    assert paths(tmp_path) == []

@@ -2,23 +2,24 @@ import copy
 import dataclasses
 import inspect
 import json
+import os
 import pickle
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import cursivetransformer
 from cursivetransformer import config as config_module
 from cursivetransformer.config import (
     ALPHABET,
-    PACKAGE,
     Config,
     ConfigError,
-    CursiveError,
     Settings,
-    atomic_file,
     check_shape,
     check_value,
+    checks_arguments,
     did_you_mean,
     from_dict,
     knob,
@@ -27,7 +28,6 @@ from cursivetransformer.config import (
     save_config,
     takes,
     to_dict,
-    write_atomic,
 )
 from cursivetransformer.options import (
     CANVAS_HEIGHT,
@@ -220,32 +220,6 @@ def test_paper_preset_is_the_published_recipe():
     assert len(ALPHABET) == len(set(ALPHABET)) == 71
 
 
-def test_the_packages_files_are_found():
-    assert (PACKAGE / "default.safetensors").exists() and PACKAGE.name == "cursivetransformer"
-
-
-def test_a_file_is_whole_or_as_it_was(tmp_path):
-    path = write_atomic(tmp_path / "new/page.txt", "before")
-    assert path.read_text() == "before"
-    with pytest.raises(KeyboardInterrupt), atomic_file(path) as f:
-        f.write(b"half")
-        raise KeyboardInterrupt
-    assert path.read_text() == "before" and [p.name for p in path.parent.iterdir()] == ["page.txt"]
-    assert write_atomic(path, b"after").read_bytes() == b"after"
-    plain = tmp_path / "plain"
-    plain.write_text("")
-    assert path.stat().st_mode == plain.stat().st_mode
-
-
-def test_places_that_cannot_be_written_are_said(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(CursiveError, match="Cannot write .*Choose another place"):
-        write_atomic(tmp_path / "file/page.txt", "")
-    with pytest.raises(BrokenPipeError), atomic_file(tmp_path / "page.txt"):
-        raise BrokenPipeError
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-
-
 # How to write
 
 
@@ -339,3 +313,83 @@ def test_presets_and_params_show_what_they_take():
 
 def test_what_the_page_exports_is_there():
     assert all(hasattr(config_module, name) for name in config_module.__all__)
+
+
+# What functions take
+
+
+@checks_arguments
+def drawn(text: str, size: float = 1.0, many: int | None = None, to: str | os.PathLike = "a", **options):
+    "Stands for a function of the package."
+    return text
+
+
+@pytest.mark.parametrize(
+    "given, says",
+    [
+        (dict(text=None), "drawn() takes text as str, not None."),
+        (dict(text=b"x"), "drawn() takes text as str, not b'x'."),
+        (dict(text="a", size="big"), "drawn() takes size as float, not 'big'."),
+        (dict(text="a", size=True), "drawn() takes size as float, not True."),
+        (dict(text="a", many=2.5), "drawn() takes many as int or None, not 2.5."),
+        (dict(text="a", to=3), "drawn() takes to as str or PathLike, not 3."),
+    ],
+)
+def test_a_wrong_type_is_named_with_its_parameter(given, says):
+    with pytest.raises(TypeError) as e:
+        drawn(**given)
+    assert str(e.value) == says
+
+
+def test_names_that_no_file_has_are_refused():
+    for name in "a\0b", "a\ud800":
+        with pytest.raises(ConfigError, match="to names a file, and no file is called"):
+            drawn("a", to=name)
+    assert drawn("a", 2, np.int64(3), Path("a"), other=None) == "a"
+
+
+PUBLIC = [getattr(cursivetransformer, name) for name in cursivetransformer.__all__]
+# Some say it themselves, with what there is to choose from.
+OWN = "restyle", "stroke_tokenizer"
+FUNCTIONS = [f for f in PUBLIC if inspect.isfunction(f) and f.__name__ not in OWN]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_every_function_of_the_front_page_says_which_parameter_is_wrong(function):
+    parameters = inspect.signature(inspect.unwrap(function)).parameters.values()
+    checked = [p for p in parameters if p.annotation is not p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    for parameter in checked:
+        with pytest.raises(TypeError, match=f"{function.__name__}.*takes {parameter.name} as "):
+            function(**{parameter.name: 1j})
+
+
+@pytest.mark.parametrize(
+    "value, says",
+    [
+        (True, "temperature takes float, not True."),
+        ("warm", "temperature takes float, not 'warm'."),
+        (float("nan"), "temperature must be above 0, and nan is not."),
+        (10**400, "temperature must be above 0, and inf is not."),
+    ],
+)
+def test_numbers_that_are_none_are_named(value, says):
+    with pytest.raises(ConfigError) as e:
+        WritingOptions(temperature=value)
+    assert str(e.value) == says
+    with pytest.raises(ConfigError, match="width takes float or None, not True"):
+        GenerationParams(sentence_line_width=True)
+
+
+def test_huge_integers_are_out_of_bounds():
+    with pytest.raises(ConfigError, match="seed lies between 0 and .*, and 99999.*….* does not"):
+        Config(seed=int("9" * 4000))
+    with pytest.raises(ConfigError, match="a number of thousands of digits"):
+        Config(seed=10**5000)
+
+
+def test_a_flag_is_found_by_its_initials_and_its_beginning_and_never_is_itself():
+    flags = ["--lr-decay", "--learning-rate", "--seed", "--temperature"]
+    assert did_you_mean("--lr", flags) == " Did you mean '--learning-rate'?"
+    assert did_you_mean("--temp", flags) == " Did you mean '--temperature'?"
+    assert did_you_mean("--SEED", flags) == did_you_mean("seed", flags) == " Did you mean '--seed'?"
+    assert did_you_mean("--seed", flags) == ""  # never itself

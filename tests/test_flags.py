@@ -2,11 +2,15 @@ import argparse
 import dataclasses
 import io
 import re
+import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
+from cursivetransformer.apps.command_train import clone_parser
+from cursivetransformer.apps.command_write import write_parser
 from cursivetransformer.config import (
     ORIGINAL_DATA,
     Config,
@@ -18,9 +22,11 @@ from cursivetransformer.config import (
     preset,
     save_config,
 )
+from cursivetransformer.data.banks import EMBEDDED
 from cursivetransformer.flags import (
     RUN,
     add_flags,
+    as_command,
     config_of,
     config_parser,
     hyphened,
@@ -313,3 +319,59 @@ def test_files_that_are_no_text_are_said(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff")))
     with pytest.raises(CursiveError, match="standard input is not UTF-8"):
         read_text("-")
+
+
+# Paths and commands
+
+
+def test_the_home_is_put_where_no_shell_puts_it(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("USERPROFILE", "/home/ann")
+    parser = config_parser("cursive train")
+    given = parse_flags(
+        parser, ["--run-dir=~/runs/a", "--dataset-name=~/a.json+~/b.json+embedded", "--config", "~/c.json"]
+    )
+    assert given.run_dir == "/home/ann/runs/a" and given.config == "/home/ann/c.json"
+    assert given.dataset_name == "/home/ann/a.json+/home/ann/b.json+embedded"
+    write = write_parser("cursive write")
+    given = parse_flags(write, ["~/ is home", "-o", "~/a.svg", "-o", "~b.svg", "--checkpoint=~/m"])
+    assert given.text == "~/ is home" and given.output == ["/home/ann/a.svg", "~b.svg"]
+    assert given.checkpoint == "/home/ann/m"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["plain", "My Drive 3", "it's", 'a "b"', "Zoë", "-x", "~me", "$HOME", "a;b", "a+b", "a&b", "{a,b}", "*"],
+)
+def test_commands_are_read_by_a_shell_as_they_are_meant(name):
+    command = as_command("clone", [name], dict(author=name, run_dir=name, resume=True))
+    script = f"set -- {command}; printf '%s\\0' \"$@\""
+    said = (
+        subprocess.run(["sh", "-c", script], capture_output=True, check=True).stdout.decode().split("\0")[:-1]
+    )
+    assert said[:2] == ["cursive", "clone"]
+    given = parse_flags(clone_parser("cursive clone"), said[2:])
+    assert Path(given.bank) == Path(name) and given.author == name
+    assert given.run_dir == name and given.resume == "true"
+
+
+def test_texts_in_other_encodings_are_read(tmp_path):
+    path = tmp_path / "text.txt"
+    for encoding in "utf-16", "utf-16-le", "utf-16-be", "utf-32":
+        path.write_bytes("so é\n".encode(encoding))
+        assert read_text(str(path)) == "so é\n"
+    path.write_bytes("café".encode("latin-1"))
+    with pytest.warns(UserWarning, match="text.txt is not UTF-8 and was read as Windows-1252"):
+        assert read_text(str(path)) == "café"
+
+
+def test_what_is_no_text_file_is_said(tmp_path):
+    (tmp_path / "letter.docx").write_bytes(EMBEDDED.read_bytes())
+    with pytest.raises(
+        CursiveError, match="letter.docx is a zip file, as .docx .*, not a text; save .* plain text"
+    ):
+        read_text(str(tmp_path / "letter.docx"))
+    with pytest.raises(CursiveError, match="Cannot read .*: Is a directory; give a file of text"):
+        read_text(str(tmp_path))
+    with pytest.raises(CursiveError, match="Cannot read .*null"):
+        read_text("a\0b")

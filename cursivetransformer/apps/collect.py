@@ -45,6 +45,7 @@ from cursivetransformer.apps.lan import (
 )
 from ..config import PACKAGE, CursiveError, write_atomic
 from ..data.banks import MAX_BYTES, arrays_of_points, parse_item, read_json
+from ..files import check_place
 
 
 # %% ../../nbs/apps/02_collect.ipynb #93b97a7d
@@ -63,10 +64,8 @@ def read_items(path: Path) -> list:  # of texts, the JSON of an item each
     words, and where nothing could be written."""
     if path.suffix.lower() != ".json":
         raise CursiveError(f"Words are collected into a .json file, and '{path}' is named otherwise.")
+    check_place(path)
     if not path.exists():
-        folder = next(p for p in path.absolute().parents if p.exists())
-        if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise CursiveError(f"Cannot write {path}: {folder} takes no files; choose another place.")
         return []
     items = read_json(path)
     if not isinstance(items, list):
@@ -252,11 +251,16 @@ class Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not found or self.headers.get("Content-Type") != "application/json":
             return self.send(complaint_answer(404, "There is nothing here."))
-        if not length.isdecimal() or int(length) > MAX_BYTES:
+        if not length.isdecimal() or "Transfer-Encoding" in self.headers:
+            return self.send(complaint_answer(411, "Words are sent in one piece, with their length."))
+        if len(length) > 12 or int(length) > MAX_BYTES:
             sentence = f"A bank has {MAX_BYTES >> 20} MB at most; begin a second file."
             return self.send(complaint_answer(413, sentence))
         self.server.answering.add(threading.current_thread())
-        self.send(answer(self.server.collection, "PUT", found, self.rfile.read(int(length))))
+        body = self.rfile.read(int(length))
+        if len(body) < int(length):
+            return self.send(complaint_answer(400, "What a page sent was cut short; do it once more."))
+        self.send(answer(self.server.collection, "PUT", found, body))
 
     def wanted(self) -> str | None:
         """What is asked for: the path behind the secret, or None where the secret, the host or the origin is

@@ -13,7 +13,7 @@ import os
 from .collect import Collection, answer, serve
 from .still import Still, sentence
 from .view import allow_in_colab
-from ..config import PACKAGE
+from ..config import PACKAGE, checks_arguments
 
 
 # %% ../../nbs/apps/08_collect_view.ipynb #8bc207b9
@@ -80,6 +80,7 @@ def plain_frame(collection: Collection, height: int):
 
 
 # %% ../../nbs/apps/08_collect_view.ipynb #60c78d0b
+@checks_arguments
 def collect_words(
     path: str | os.PathLike = "mine.json",  # where the words go; what is there already is continued
     height: int = 900,  # of the page, in pixels

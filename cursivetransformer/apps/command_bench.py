@@ -9,7 +9,7 @@ __all__ = ["MEASURED", "USUAL", "DEFAULTS", "bench_parser", "benches", "bench_co
 import argparse
 import dataclasses
 
-from ..config import ConfigError, to_dict
+from ..config import ConfigError, did_you_mean, quoted, to_dict
 from ..flags import RUN, config_of, config_parser
 
 # %% ../../nbs/apps/17_command_bench.ipynb #e8d3a07c
@@ -50,8 +50,9 @@ def benches() -> dict:  # name: a function of a config that gives rows, one for 
 
 def bench_command(args: argparse.Namespace) -> int:
     "Run one benchmark, or all that take seconds, and print a row for each thing measured."
-    if args.what and args.what not in MEASURED:
-        raise ConfigError(f"bench takes one of {', '.join(MEASURED)}, not '{args.what}'.")
+    if args.what is not None and args.what not in MEASURED:
+        hint = did_you_mean(args.what, MEASURED)
+        raise ConfigError(f"bench takes one of {', '.join(MEASURED)}, not {quoted(args.what)}.{hint}")
     config = config_of(vars(args), DEFAULTS)
     measures = benches()
     for what in [args.what] if args.what else USUAL:

@@ -20,10 +20,19 @@ __all__ = [
 # %% ../../nbs/apps/16_command_collect.ipynb #911c1559
 import argparse
 import os
+import sys
 import time
 
 from ..config import CursiveError
-from ..flags import add_flags, hyphened, new_parser, parse_given, read_text
+from cursivetransformer.flags import (
+    add_flags,
+    as_command,
+    hyphened,
+    new_parser,
+    parse_given,
+    read_text,
+    whole_number,
+)
 
 # %% ../../nbs/apps/16_command_collect.ipynb #2977ac73
 ALL_PAIRS = 676  # words of two letters until each pair has come
@@ -39,11 +48,11 @@ def wordbank_parser(prog: str, description: str = "") -> argparse.ArgumentParser
     flag = parser.add_argument
     flag("-o", "--output", metavar="OUT", help="words.json for collect.html, or words.txt [only a report]")
     numbers = f"{MADE_UP}; {ALL_PAIRS} with --little, all with --text and --cover"
-    flag("--num-examples", type=int, metavar="N", help=f"so many words at most [{numbers}]")
+    flag("--num-examples", type=whole_number, metavar="N", help=f"so many words at most [{numbers}]")
     flag("--cover", action="store_true", help="the fewest that show all characters and pairs of letters")
     flag("--text", metavar="FILE", help="take the words of a text; - reads standard input")
     flag("--little", action="store_true", help="words of two letters, balanced")
-    flag("--seed", type=int, default=0, metavar="S", help="same seed, same words [0]")
+    flag("--seed", type=whole_number, default=0, metavar="S", help="same seed, same words [0]")
     fields = Prompts.__dataclass_fields__
     titles = {f.metadata["group"]: f"made-up words, {f.metadata['group']}" for f in fields.values()}
     add_flags(parser, Prompts, tuple(fields), titles=titles)
@@ -73,7 +82,7 @@ def wordbank_command(args: argparse.Namespace) -> int:
     check_wordbank(args, asked)
     words = words_to_choose_from(args, Prompts(**asked))
     words = (cover(words) if args.cover else words)[: args.num_examples]
-    if args.output:
+    if args.output is not None:
         save_words(words, args.output)
     print(describe(words))
     return 0
@@ -99,7 +108,12 @@ def collect_parser(prog: str, description: str = "") -> argparse.ArgumentParser:
     flag("file", nargs="?", default="mine.json", metavar="FILE.json", help=about)
     flag("--no-browser", action="store_true", help="only print the address of the page")
     flag("--lan", action="store_true", help="for tablets and telephones in the same network, too")
-    flag("--port", type=int, metavar="N", help="serve the page there [as the last time, or a free one]")
+    flag(
+        "--port",
+        type=whole_number,
+        metavar="N",
+        help="serve the page there [as the last time, or a free one]",
+    )
     return parser
 
 
@@ -136,9 +150,14 @@ def invitation(url: str) -> str:
     "What to do with the address for other devices, its QR code, and what it opens."
     from cursivetransformer.apps.lan import qr_text
 
+    code = qr_text(url)
+    try:
+        code.encode(sys.stdout.encoding or "utf-8")
+        how = f"point the camera at this code, or open {url}\n\n{code}\n\n"
+    except UnicodeEncodeError:  # this terminal cannot show it
+        how = f"open {url}\n\n"
     return (
-        f"On a tablet or telephone in the same network, point the camera at this code, or open {url}\n\n"
-        f"{qr_text(url)}\n\n"
+        f"On a tablet or telephone in the same network, {how}"
         "Everybody in this network who has this address can read and change these words, and they travel "
         "without encryption: use it at home, not in a café."
     )
@@ -149,5 +168,5 @@ def what_next(path, count: int) -> str:
     if not count:
         return "\nNo word was added, so there is nothing to go on with."
     words = "1 word" if count == 1 else f"{count} words"
-    data = f"cursive data {path} says what is in it"
-    return f"\n{path} has {words}. Next: {data}, cursive clone {path} learns the hand."
+    data = f"{as_command('data', [path], {})} says what is in it"
+    return f"\n{path} has {words}. Next: {data}, {as_command('clone', [path], {})} learns the hand."

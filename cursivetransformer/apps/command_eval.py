@@ -24,7 +24,8 @@ import argparse
 import typing
 
 from ..config import CursiveError
-from ..flags import new_parser, read_text
+from ..files import check_place, one_line
+from ..flags import new_parser, read_text, whole_number
 
 # %% ../../nbs/apps/15_command_eval.ipynb #6e9bdb49
 BANK = "a bank: name, path or URL; several joined by +"
@@ -44,8 +45,9 @@ def data_command(args: argparse.Namespace) -> int:
     from cursivetransformer.data.checks import check_meant, coverage_report, warnings_about
 
     bank = load_bank(args.bank, skip_bad=args.skip_bad)
-    print(report(bank))
-    print("hands       " + coverage_report(bank.words).replace("\n", "\n            "))
+    hands = "hands       " + coverage_report(bank.words).replace("\n", "\n            ")
+    for line in f"{report(bank)}\n{hands}".split("\n"):
+        print(one_line(line))  # there are names and words of others in it
     try:
         check_meant(bank.words)
     except CursiveError as e:
@@ -54,7 +56,7 @@ def data_command(args: argparse.Namespace) -> int:
     doubts = warnings_about(bank.words)
     print("verdict     " + ("look at these:" if doubts else "sound"))
     for doubt in doubts:
-        print(f"  {doubt}")
+        print(one_line(f"  {doubt}"))
     return 0
 
 
@@ -65,12 +67,12 @@ def eval_parser(prog: str, description: str = "") -> argparse.ArgumentParser:
     flag = parser.add_argument
     flag("--dataset", required=True, metavar="BANK", help=BANK)
     flag("--checkpoint", metavar="MODEL", help="as for cursive write [the bundled model]")
-    flag("--num-words", type=int, default=1, metavar="N", help="words in a sample [1]")
+    flag("--num-words", type=whole_number, default=1, metavar="N", help="words in a sample [1]")
     flag = parser.add_argument_group("legibility").add_argument
     flag("--legibility", action="store_true", help="write words and sentences, and have them read; minutes")
     flag("--sentences", metavar="FILE", help="sentences to write, one a line [200 made-up ones]")
-    flag("--words", type=int, metavar="N", help="at most so many words of each kind [all]")
-    flag("--seed", type=int, metavar="S", help="of the ink [0]")
+    flag("--words", type=whole_number, metavar="N", help="at most so many words of each kind [all]")
+    flag("--seed", type=whole_number, metavar="S", help="of the ink [0]")
     flag = parser.add_argument_group("goals").add_argument
     flag("--goals", action="store_true", help="which goals of its edition the model meets; minutes")
     flag("--quick", action="store_true", help="by a tenth of the words, to see that it works")
@@ -115,6 +117,8 @@ def check_eval(args: argparse.Namespace):
         raise CursiveError(f"--words must be at least 1, and {args.words} is not.")
     if args.num_words < 1:
         raise CursiveError(f"--num-words must be at least 1, and {args.num_words} is not.")
+    if args.goals:
+        check_place(args.output or "goals.json")
 
 
 # %% ../../nbs/apps/15_command_eval.ipynb #704694cc
@@ -172,8 +176,11 @@ def goals_report(args: argparse.Namespace, model, bank: list):
         if args.two_sample:
             compare_hands(report, bar.set_description_str)
     where = dict(dataset=args.dataset, checkpoint=args.checkpoint or "bundled", judge=args.judge)
-    path = save_figures(where | report.to_dict(), args.output or "goals.json")
-    report.notes.append(f"Every figure is in {path}.")
+    try:
+        path = save_figures(where | report.to_dict(), args.output or "goals.json")
+        report.notes.append(f"Every figure is in {path}.")
+    except CursiveError as e:  # what took so long to measure is shown all the same
+        report.notes.append(str(e))
     return report
 
 

@@ -32,7 +32,8 @@ import unicodedata
 import warnings
 
 from ..config import ConfigError, CursiveError, did_you_mean, write_atomic
-from ..flags import new_parser
+from ..files import check_place
+from ..flags import as_command, new_parser
 from ..options import WritingOptions
 
 # %% ../../nbs/apps/18_command_hands.ipynb #287aa46f
@@ -89,6 +90,10 @@ def hands_command(args: argparse.Namespace) -> int:
 
         print(f"Removed {remove(args.target)}.")
         return 0
+    path = args.output or "plate.png"
+    kind = picture_kind(path)
+    if args.what == "plate":
+        check_place(path)
     from cursivetransformer.model.checkpoint import open_checkpoint
     from cursivetransformer.writing.hands import known_hands, notes_in
 
@@ -97,22 +102,25 @@ def hands_command(args: argparse.Namespace) -> int:
     if args.what is None:
         print(table_of(hands, model))
         return 0
-    path = args.output or "plate.png"
-    kind = picture_kind(path)
     figure = plate_of_characters(args.author, model, hands) if args.author else plate_of_hands(model)
     print(f"Drew {save_figure(figure, path, kind)}.")
     return 0
 
 
+# %% ../../nbs/apps/17_command_hands.ipynb #30b9a359
 def add_command(args: argparse.Namespace) -> int:
     "Keep the hand in a file among the user's."
     from cursivetransformer.model.checkpoint import load_checkpoint
     from cursivetransformer.writing.hands import add_to_folder, hands_folder
 
+    try:
+        check_place(hands_folder() / "added")
+    except CursiveError as e:
+        raise CursiveError(f"{e} Where hands are kept, CURSIVE_HANDS can say.") from e
     hand = add_to_folder(args.target, args.name, load_checkpoint(args.checkpoint, "cpu"))
     terms = f" {hand.author}: {hand.licence}." if hand.licence else ""
     print(f"Added '{hand.name}' to {hands_folder()}.{terms}")
-    print(f"Next: cursive write TEXT --author '{hand.name}'")
+    print(f"Next: {as_command('write', ['TEXT'], dict(author=hand.name))}")
     return 0
 
 

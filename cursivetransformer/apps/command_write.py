@@ -13,7 +13,6 @@ __all__ = [
     "respell_of",
     "check_write",
     "check_outputs",
-    "check_place",
     "Output",
     "save_lines",
     "tell_failed",
@@ -44,9 +43,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 from ..config import CursiveError
+from ..files import check_place, is_reserved, one_line
 from ..flags import add_flags, hyphened, names_in, new_parser, parse_given, read_text
 from ..options import BulkOptions, WritingOptions
 
@@ -180,18 +179,7 @@ def check_outputs(paths: list, options: WritingOptions):
     for path in paths:
         if path != "-":
             check_output(path, options)
-            check_place(Path(path))
-
-
-def check_place(path: Path):
-    "Raise `CursiveError` where no file of this name can be."
-    there = next(p for p in [path, *path.absolute().parents] if p.exists())
-    if path.is_dir():
-        raise CursiveError(f"Cannot write {path}: that is a folder; name a file in it.")
-    if there.is_file() and there != path:
-        raise CursiveError(f"Cannot write {path}: {there.name} is no folder.")
-    if not os.access(there if there.is_dir() else there.parent, os.W_OK):
-        raise CursiveError(f"Cannot write {path}: {there} may not be changed; choose another place.")
+            check_place(path)
 
 
 # %% ../../nbs/apps/13_command_write.ipynb #74ad2d32
@@ -280,8 +268,13 @@ def stdout_writer(options: WritingOptions):
         with file_writer(file, "svg", options) as add:
             yield add
         file.seek(0)
-        with io.TextIOWrapper(file, encoding="utf-8") as text:
-            shutil.copyfileobj(text, sys.stdout)
+        if hasattr(sys.stdout, "buffer"):
+            # An SVG says that it is UTF-8, whatever a terminal takes.
+            sys.stdout.flush()
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        else:
+            with io.TextIOWrapper(file, encoding="utf-8") as text:
+                shutil.copyfileobj(text, sys.stdout)
 
 
 # %% ../../nbs/apps/13_command_write.ipynb #cd108025
@@ -289,7 +282,7 @@ def name_after(text: str) -> str:
     "A name for a file, from the first words of a text: `hello-world`."
     words = re.findall(r"\w+", text.lower())
     name = "-".join(words[:6])[:40].strip("-")
-    return name or "page"
+    return f"{name}-page" if is_reserved(name) else name or "page"
 
 
 def free_path(name: str, kind: str) -> str:
@@ -325,6 +318,7 @@ def show(path: str):
 def write_command(args: argparse.Namespace) -> int:
     "Write a text, a letter to many, some words of a page again, or every line of a text by itself."
     options = options_of(args)
+    args.output = ["-" if path == "/dev/stdout" else path for path in args.output]
     check_write(args, options)
     check_outputs(args.output, options)
     if args.out_dir:
@@ -434,7 +428,7 @@ def list_words(words: list):
 
     numbered = enumerate(words)
     for line in lines_of(words):
-        print("  ".join(f"{i} {word.text}" for i, word in (next(numbered) for _ in line)))
+        print(one_line("  ".join(f"{i} {word.text}" for i, word in (next(numbered) for _ in line))))
 
 
 # %% ../../nbs/apps/13_command_write.ipynb #fa6ea4e3

@@ -59,7 +59,7 @@ from ..writing.page import AUTHOR, kind_of, save_page
 from ..writing.reader import Reader, load_reader
 from ..writing.sample import draw_words
 from ..writing.shape import drawn_ink, is_drawn, split_text
-from ..writing.spelling import Spelling, generate_words, read_back
+from ..writing.spelling import Spelling, advice_on_long, generate_words, read_back
 
 
 # %% ../../nbs/apps/05_desk.ipynb #028037e3
@@ -423,6 +423,8 @@ def summary(
     if wrong:
         they = "they still read" if len(wrong) > 1 else "it still reads"
         sentences.append(f"Marked, since {they} wrong: {listed(wrong)}.")
+    if long := advice_on_long([(i, sheet.words[i].text) for i in sheet.says]):
+        sentences.append(long)
     if given_up:
         sentences.append(
             f"{given_up} words are in passages that read wrong throughout: "

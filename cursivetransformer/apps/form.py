@@ -39,6 +39,7 @@ from cursivetransformer.config import (
     field_types,
     preset,
     takes,
+    checks_arguments,
 )
 from ..flags import hyphened, parse_value
 
@@ -298,6 +299,7 @@ class FormView:
 
 
 # %% ../../nbs/apps/03_form.ipynb #0bfedc50
+@checks_arguments
 def form_view(form: ConfigForm):
     "The form as a widget. What is filled in goes to `form` at once, from which `form.config()` gets it."
     return FormView(form).widget

@@ -77,7 +77,7 @@ def address_book() -> Path:
 def read_book(book: Path) -> dict:  # of paths: [port, token]
     "What is in the book; nothing where there is none, or where it is damaged."
     try:
-        kept = json.loads(book.read_text())
+        kept = json.loads(book.read_text(encoding="utf-8"))
         return {path: Address(int(port), str(token)) for path, (port, token) in kept.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
@@ -101,8 +101,7 @@ def keep_address(path: str | os.PathLike, address: Address, book: Path | None = 
         book.touch(0o600)
         os.chmod(book, 0o600)
         write_atomic(book, json.dumps(dict([*kept.items()][-KEPT:]), indent=1) + "\n")
-        os.chmod(book, 0o600)  # the file that took its place
-    except OSError:
+    except (OSError, CursiveError):
         pass
 
 

@@ -23,7 +23,7 @@ import io
 import time
 from pathlib import Path
 
-from ..config import Config, CursiveError
+from ..config import Config, CursiveError, checks_arguments
 from ..training.runs import Run, plot_metrics
 from ..training.train import train
 
@@ -138,6 +138,7 @@ def picture_tag(figure) -> str:  # HTML
 GO_ON = "train_live(dataclasses.replace(config, resume=True))"
 
 
+@checks_arguments
 def train_live(
     config: Config,
     every: float = 2.0,  # seconds between two pictures at least

@@ -31,8 +31,9 @@ from pathlib import Path
 
 import torch
 
-from ..config import ORIGINAL_DATA, Config, CursiveError, preset, to_dict
+from ..config import ORIGINAL_DATA, Config, CursiveError, preset, to_dict, checks_arguments
 from ..data.dataset import StrokeDataset, create_datasets
+from ..data.seeds import capable_device
 from ..flags import config_parser, parse_config
 from ..ink.curves import on_page, plot_strokes, plot_words
 from ..ink.points import LINE_START, Word, offsets_to_strokes, strokes_to_offsets
@@ -72,6 +73,7 @@ _all_ = [
 
 
 # %% ../../nbs/apps/00_original.ipynb #b752bcd0
+@checks_arguments
 def get_all_args(
     use_argparse: bool = True,  # read the command line; False gives the defaults, whatever `sys.argv` holds
     argv: list | None = None,  # the arguments, without the program's name; `sys.argv[1:]` if None
@@ -85,6 +87,7 @@ def get_all_args(
 
 
 # %% ../../nbs/apps/00_original.ipynb #08206132
+@checks_arguments
 def get_checkpoint(
     args: Config,
     sample_only: bool | None = None,  # leave optimizer and schedule out; `args.sample_only` if None
@@ -117,6 +120,7 @@ def progress_of(args: Config, beside: dict) -> tuple:  # (step, best_loss)
 
 # %% ../../nbs/apps/00_original.ipynb #645464fa
 @torch.no_grad()
+@checks_arguments
 def generate(
     model: Transformer,
     idx: torch.Tensor,  # (B, T) tokens to go on from
@@ -138,7 +142,7 @@ def generate(
             logits = advance(model, new, cache)
         else:
             logits = model(idx[:, -window:], context)[0][:, -1]
-        uniform = torch.rand(len(idx), generator=generator).to(idx.device).double()
+        uniform = torch.rand(len(idx), generator=generator).double().to(capable_device(idx.device))
         new = choose_tokens(logits, uniform, options)[:, None]
         idx = torch.cat([idx, new], 1)
     return idx
@@ -152,6 +156,7 @@ def generate_helper_fn(model, dataset, word_list, params) -> list:  # of (N, 3) 
     return [strokes_to_offsets(p, LINE_START) for p in ink]
 
 
+@checks_arguments
 def generate_paragraph(
     model: Transformer,
     dataset: StrokeDataset | None,  # where style words come from
@@ -203,6 +208,7 @@ def regenerate(
 
 
 # %% ../../nbs/apps/00_original.ipynb #59dfe26c
+@checks_arguments
 def word_offsets_to_points(
     word_offsets: list,  # what `generate_paragraph` answered
     params: GenerationParams,
@@ -212,6 +218,7 @@ def word_offsets_to_points(
     return [on_page(w) for w in layout([Word("", offsets_to_strokes(o)) for o in word_offsets], params)]
 
 
+@checks_arguments
 def plot_paragraph(
     word_list_offsets: list,  # what `generate_paragraph` answered
     text: str,

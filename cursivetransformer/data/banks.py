@@ -7,6 +7,7 @@ __all__ = [
     "SOURCE",
     "PUBLISHED",
     "EMBEDDED",
+    "NAMES",
     "MAX_BYTES",
     "DAMAGED",
     "MAX_FRACTION",
@@ -16,9 +17,13 @@ __all__ = [
     "EMBEDDED_TEXTS",
     "SPLIT_VERSION",
     "is_file",
+    "one_bank_of",
+    "bank_here",
     "find_bank",
+    "bank_names",
     "arrays_of_points",
     "json_bytes",
+    "json_text",
     "read_json",
     "need",
     "is_place",
@@ -52,13 +57,22 @@ import re
 import unicodedata
 import warnings
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ..config import PACKAGE, Config, CursiveError, atomic_file, did_you_mean
+from cursivetransformer.config import (
+    PACKAGE,
+    Config,
+    CursiveError,
+    atomic_file,
+    checks_arguments,
+    did_you_mean,
+    quoted,
+)
 from .remote import fetch
 from .seeds import sample_rng
+from ..files import TEXTS, decoded, what_is
 from ..ink.points import Provenance, Word, resample
 from ..ink.sheets import Sheet, Style, WordStyle
 from ..ink.tokens import spelled
@@ -86,26 +100,69 @@ def is_file(name: str | os.PathLike) -> bool:
         return False
 
 
+NAMES = 8  # of files, in a sentence
+
+
+def one_bank_of(names: list, place: str | os.PathLike) -> str:
+    """The one name of a bank among those of a folder's or a zip's files; what macOS adds is none. Raises
+    `CursiveError` where there is none or are several."""
+    own = [n for n in names if not any(p.startswith(("._", "__MACOSX")) for p in PurePosixPath(n).parts)]
+    found = [n for n in own if n.lower().endswith((".json", ".json.zip"))]
+    if len(found) == 1:
+        return found[0]
+    shown = sorted(found or [n for n in own if not n.endswith("/")])
+    more = f" and {len(shown) - NAMES} more" if len(shown) > NAMES else ""
+    which = ": " if found else " beside "
+    listed = which + ", ".join(shown[:NAMES]) + more if shown else ""
+    what = "take one out and name it" if found else "export a word bank into it"
+    raise CursiveError(f"{place} should hold one .json file, and holds {len(found)}{listed}; {what}.")
+
+
+def bank_here(name: str) -> Path | None:
+    "The file of a path, or of a name in `data` or `$CURSIVE_DATA`; None where there is none."
+    if is_file(name):
+        return Path(name)
+    for folder in filter(None, ["data", os.environ.get("CURSIVE_DATA")]):
+        if is_file(Path(folder) / f"{name}.json.zip"):
+            return Path(folder) / f"{name}.json.zip"
+        for ending in ".json", ".JSON":
+            if is_file(Path(folder) / (name + ending)):
+                return Path(folder) / (name + ending)
+    return None
+
+
+# %% ../../nbs/data/02_banks.ipynb #1480d0ab
 def find_bank(
     name: str,  # a path, an address, or a name
 ) -> Path:
     "The file a bank lies in, fetched first if need be. Raises `CursiveError` naming what was tried."
     if name == "embedded":
         return EMBEDDED
-    if is_file(name):
-        return Path(name)
+    here = bank_here(name)
+    if here:
+        return here
     if re.match(r"https?://", name):
         return fetch(name)
-    for folder in filter(None, ["data", os.environ.get("CURSIVE_DATA")]):
-        for ending in ".json.zip", ".json":
-            path = Path(folder) / (name + ending)
-            if is_file(path):
-                return path
     if name in PUBLISHED:
         return fetch(f"{SOURCE}{name}.json.zip", PUBLISHED[name])
+    if what_is(name) == "a folder":
+        return Path(name) / one_bank_of(os.listdir(name), name)
     known = ["embedded", *PUBLISHED]
     tried = f"no such file, none in data/ or $CURSIVE_DATA, and not one of {', '.join(known)}"
     raise CursiveError(f"There is no word bank '{name}': {tried}.{did_you_mean(name, known)}")
+
+
+def bank_names(name: str) -> list:  # of str
+    "The banks that are joined by `+`; a path, and a name of a bank that is here, may have a `+` in it too."
+    pieces = name.split("+")
+    names = []
+    while pieces:
+        joined = ["+".join(pieces[:count]).strip() for count in range(len(pieces), 1, -1)]
+        found = next((whole for whole in joined if bank_here(whole)), pieces[0].strip())
+        names.append(found)
+        pieces = pieces[found.count("+") + 1 :]
+    known = [n for n in names if n in ("embedded", *PUBLISHED) or "://" in n or bank_here(n)]
+    return names if known else [name]
 
 
 # %% ../../nbs/data/02_banks.ipynb #07aac2b8
@@ -131,11 +188,9 @@ def json_bytes(path: Path) -> bytes:
             raise CursiveError(f"{path} is larger than {MAX_BYTES >> 20} MB; split it.")
         return path.read_bytes()
     with zipfile.ZipFile(path) as z:
-        names = [n for n in z.namelist() if n.endswith(".json") and not n.startswith("__MACOSX/")]
-        if len(names) != 1:
-            raise CursiveError(f"{path} should hold one .json file, and holds {len(names)}.")
+        name = one_bank_of(z.namelist(), path)
         # What a zip says of its sizes may be wrong: read up to the limit and one byte more.
-        with z.open(names[0]) as f:
+        with z.open(name) as f:
             data = f.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise CursiveError(f"{path} unpacks to more than {MAX_BYTES >> 20} MB; that is no word bank.")
@@ -146,15 +201,27 @@ def json_bytes(path: Path) -> bytes:
 DAMAGED = zipfile.BadZipFile, zipfile.zlib.error, NotImplementedError, RuntimeError, EOFError
 
 
+def json_text(path: Path) -> str:
+    "What `json_bytes` reads, as text. Raises `CursiveError`."
+    content = json_bytes(path)
+    try:
+        return decoded(content, str(path))
+    except CursiveError as e:
+        kind = what_is(path)
+        if kind in TEXTS:
+            raise CursiveError(f"{path} is not JSON: {e}") from e
+    raise CursiveError(f"{path} is not JSON but {kind}; a word bank is a .json, or a zip with one in it.")
+
+
 def read_json(path: Path):
     "What a `.json` or a zip with one `.json` in it holds, points as arrays. Raises `CursiveError`."
     try:
-        return json.loads(json_bytes(path), object_hook=arrays_of_points)
+        return json.loads(json_text(path), object_hook=arrays_of_points)
     except CursiveError:
         raise
     except OSError as e:
         raise CursiveError(f"Cannot read {path}: {e.strerror or e}.") from e
-    except ValueError as e:  # also text that is not UTF-8, and numbers of thousands of digits
+    except ValueError as e:  # also numbers of thousands of digits
         raise CursiveError(f"{path} is not JSON: {e}.") from e
     except RecursionError as e:
         raise CursiveError(f"{path} is nested too deeply for a word bank.") from e
@@ -263,14 +330,15 @@ class Bank:
     layout: dict | None = None  # of a saved page: the options that it was laid out with, where not the usual
 
 
+@checks_arguments
 def load_bank(
     name: str,  # a path, an address or a name; several joined by `+`
     skip_bad: bool = False,  # leave bad items out instead of raising
 ) -> Bank:
     "Read and merge word banks. Raises `CursiveError` naming the file and the item."
     bank = Bank([])
-    for part in [name] if is_file(name) else name.split("+"):
-        path = find_bank(part.strip())
+    for part in bank_names(name):
+        path = find_bank(part)
         items = read_json(path)
         if not isinstance(items, list) or not items:
             raise CursiveError(f"{path} is not a word bank: it should be a list of words.")
@@ -314,7 +382,9 @@ ASPECT = 6  # width / height of the canvas that generated words are stored on, a
 
 def to_item(word: Word) -> dict:
     """An item of a bank from a word: the inverse of `parse_item`. x is stored from the first point on, so
-    a page's x is that point's."""
+    a page's x is that point's. Raises `CursiveError` for a word without ink."""
+    if not len(word.points):
+        raise CursiveError(f"The word {quoted(word.text)} has no ink, and a bank holds what was written.")
     x0 = word.points[0, 0]
     points = (word.points - [x0, 0, 0]) * [1 / ASPECT, 1, 1] + [0, WRITING_LINE, 0]
     rows = [[round(x, 5), round(y, 5), int(p)] for x, y, p in points.tolist()]
@@ -363,6 +433,7 @@ def bank_writer(
     file.write(b"]\n")
 
 
+@checks_arguments
 def save_bank(words: list, path: str | os.PathLike) -> Path:
     "Write words as a bank, atomically."
     with atomic_file(path) as f, bank_writer(f) as add:

@@ -55,7 +55,7 @@ from cursivetransformer.data.dataset import (
     choose_words,
     thinning,
 )
-from .seeds import stream, uniform
+from .seeds import capable_device, stream, uniform
 from ..ink.chain import BETWEEN_WORDS, chain_codes
 from ..ink.points import DROP, Augmentation
 from ..ink.tokens import StrokeTokenizer
@@ -567,8 +567,7 @@ class Batches:
         self.rank = rank
         self.world = world
         self.device = torch.device(device)
-        # Apple's GPUs have no float64.
-        self.words = PackedWords(dataset, "cpu" if self.device.type == "mps" else self.device)
+        self.words = PackedWords(dataset, capable_device(self.device))
         self.pool = None
 
     def pool_of(self, step: int) -> Pool:

@@ -37,7 +37,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..config import Config, CursiveError
+from ..config import Config, CursiveError, checks_arguments
 from .banks import load_bank, split_words, usable
 from .checks import warn_unless_meant
 from .seeds import Stream, stream
@@ -269,8 +269,10 @@ class StrokeDataset(Codec):
         size: int,  # how many samples it stands for
         augment: bool,  # bend samples at random; otherwise shear and downsampling are at their means
         name: str = "",
+        collected: list | None = None,  # of `Word`: those from which others of them are made; `words` if None
     ):
         super().__init__(config)
+        self.collected = words if collected is None else collected
         self.size = size
         self.augment = augment
         self.name = name
@@ -323,6 +325,7 @@ class StrokeDataset(Codec):
 
 
 # %% ../../nbs/data/08_dataset.ipynb #ca2bdfd0
+@checks_arguments
 def create_datasets(args: Config) -> tuple:  # (train, test), each a `StrokeDataset`
     """The two sides of the words that `args` names, those of banks and of synthetic writers, as `train_size`
     and `test_size` samples."""
@@ -332,9 +335,9 @@ def create_datasets(args: Config) -> tuple:  # (train, test), each a `StrokeData
     written, held_out_too = synthetic_words([w.text for w in learned], args)
     if args.tokenizer == "chain" and not args.merge_ids:
         learn_tokens(learned + written[:: len(written) // len(learned) + 1], args)
-    learned = learned + spliced_words(learned, round(args.splice * len(learned)), args.seed)
-    train = StrokeDataset(learned + written, args, args.train_size, args.augment, "train")
-    test = StrokeDataset(held_out + held_out_too, args, args.test_size, False, "test")
+    made = spliced_words(learned, round(args.splice * len(learned)), args.seed) + written
+    train = StrokeDataset(learned + made, args, args.train_size, args.augment, "train", learned)
+    test = StrokeDataset(held_out + held_out_too, args, args.test_size, False, "test", held_out)
     return train, test
 
 

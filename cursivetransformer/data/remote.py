@@ -4,8 +4,12 @@
 
 # %% auto #0
 __all__ = [
-    "DEADLINE",
+    "CACHE_VARIABLE",
     "NO_ROOM",
+    "UNWRITABLE",
+    "DEADLINE",
+    "causes",
+    "refused_by_disk",
     "fetch",
     "colab_secret",
     "find_key",
@@ -17,7 +21,6 @@ __all__ = [
     "parse_reference",
     "deadline",
     "within",
-    "causes",
     "explain",
     "Source",
     "newest",
@@ -48,6 +51,32 @@ from urllib.parse import urlsplit
 
 from ..config import CursiveError
 
+# %% ../../nbs/data/00_remote.ipynb #373d577c
+# What moves the folder of files that were downloaded.
+CACHE_VARIABLE = "LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME"
+NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
+UNWRITABLE = errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT
+
+
+def causes(error: BaseException) -> list:
+    "An exception and all that led to it, the last one first."
+    chain = []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__
+    return chain
+
+
+def refused_by_disk(error: BaseException) -> str:
+    "Why the disk, and not the network, is at fault; empty where it is not."
+    for cause in causes(error):
+        # An error of the network names no file.
+        if isinstance(cause, OSError) and cause.filename and cause.errno in UNWRITABLE:
+            return f"{cause.filename}: {cause.strerror}"
+        if isinstance(cause, OSError) and cause.errno in NO_ROOM:
+            return cause.strerror
+    return ""
+
 
 # %% ../../nbs/data/00_remote.ipynb #66b90c12
 def fetch(
@@ -64,8 +93,14 @@ def fetch(
         return Path(pooch.retrieve(url, known_hash, path=cache, progressbar=True))
     # requests and urllib3 raise many kinds for "no network", "not found" and "broken off"
     except Exception as e:
+        disk = refused_by_disk(e)
         if "does not match the known hash" in str(e):
             reason = f"{url} is not the file it was when it was published; do not use it."
+        elif disk:
+            remedy = (
+                f"set {CACHE_VARIABLE} to a folder that can be written, or give the path of a file you have"
+            )
+            reason = f"Cannot keep {url} in {cache} ({disk}); {remedy}."
         else:
             remedy = "check the connection, or give the path of a file you have"
             reason = f"Cannot download {url} ({type(e).__name__}); {remedy}."
@@ -183,18 +218,6 @@ def within(
 
 
 # %% ../../nbs/data/00_remote.ipynb #33656856
-NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
-
-
-def causes(error: BaseException) -> list:
-    "An exception and all that led to it, the last one first."
-    chain = []
-    while error is not None and error not in chain:
-        chain.append(error)
-        error = error.__cause__ or error.__context__
-    return chain
-
-
 def explain(error: BaseException, what: str, url: str) -> RunError:
     "The sentence for a failure: of the disk, the key, the run, or the network."
     chain = causes(error)
@@ -202,6 +225,10 @@ def explain(error: BaseException, what: str, url: str) -> RunError:
         if isinstance(cause, OSError) and cause.errno in NO_ROOM:
             places = "set TMPDIR and WANDB_CACHE_DIR to places that have some"
             return RunError(f"There was no room for {what} ({cause.strerror}); make room, or {places}.")
+    disk = refused_by_disk(error)
+    if disk:
+        places = "set WANDB_CACHE_DIR, WANDB_DATA_DIR and TMPDIR to folders that can be written"
+        return RunError(f"Cannot keep {what} ({disk}); {places}.")
     said = " ".join(f"{type(cause).__name__} {cause}" for cause in chain).lower()
 
     def mentions(words: str) -> bool:

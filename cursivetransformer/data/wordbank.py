@@ -40,7 +40,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import ALPHABET, CursiveError, Settings, knob, write_atomic
+from ..config import ALPHABET, CursiveError, Settings, knob, checks_arguments, write_atomic
 from .banks import load_bank
 from .seeds import sample_rng
 from ..ink.tokens import MAX_TEXT_LENGTH, fold
@@ -168,6 +168,7 @@ def make_word(
     return word
 
 
+@checks_arguments
 def make_words(
     n: int,
     p: Prompts | None = None,
@@ -205,6 +206,7 @@ def plot_characters(
 
 
 # %% ../../nbs/data/10_wordbank.ipynb #31860ce2
+@checks_arguments
 def words_of_text(text: str) -> list:  # of str, each once, in the order of the text
     "The words of a text that the alphabet can spell. Raises `CursiveError` if there are none."
     words = {}  # a set in the order in which they came
@@ -233,6 +235,7 @@ def parts(word: str) -> set:  # of one or two characters
     return {*word, *(pair for pair in pairs if pair.isalpha() and pair.islower())}
 
 
+@checks_arguments
 def cover(words: list) -> list:  # of str
     """Nearly the fewest words that hold all `parts` of all words: those that add most characters first,
     then those that add most pairs; among equals the shorter."""
@@ -260,6 +263,7 @@ def cover(words: list) -> list:  # of str
 
 
 # %% ../../nbs/data/10_wordbank.ipynb #fc5e8954
+@checks_arguments
 def little_words(
     n: int,
     seed: int = 0,
@@ -300,6 +304,7 @@ def describe(
     return "\n".join(lines)
 
 
+@checks_arguments
 def save_words(
     words: list,  # of str
     path: str | os.PathLike,  # .json or .txt

@@ -23,6 +23,7 @@ import itertools
 
 import numpy as np
 
+from ..config import checks_arguments
 from .points import Word, strokes
 
 
@@ -85,6 +86,7 @@ def matplotlib_path(
 
 
 # %% ../../nbs/ink/01_curves.ipynb #af1f615c
+@checks_arguments
 def plot_strokes(
     stroke: np.ndarray,  # (N, 3) x, y, pen_down
     title: str = "",
@@ -148,6 +150,7 @@ def page_figsize(points: np.ndarray) -> tuple:  # width and height, inches
     return shown, min(40, 0.4 + 1.25 * height * shown / wanted)
 
 
+@checks_arguments
 def plot_words(
     words: list,  # of placed `Word`s
     ax=None,  # a new figure as wide as the page if None

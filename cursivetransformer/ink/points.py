@@ -4,6 +4,7 @@
 
 # %% auto #0
 __all__ = [
+    "FARTHEST",
     "LINE_START",
     "SHEAR",
     "SHEAR_WIDTH",
@@ -14,6 +15,8 @@ __all__ = [
     "STRIDE",
     "Provenance",
     "Word",
+    "check_words",
+    "fault_of",
     "stroke_ids",
     "strokes",
     "strokes_to_offsets",
@@ -40,6 +43,8 @@ import typing
 
 import numpy as np
 
+from ..config import CursiveError, checks_arguments, quoted
+
 
 # %% ../../nbs/ink/00_points.ipynb #d98b73b1
 class Provenance(typing.NamedTuple):
@@ -63,6 +68,36 @@ class Word:
     style: object | None = None
     sheet: int = 0  # which sheet of paper it stands on, from 0; its `page` is measured from that one's corner
     provenance: Provenance | None = None  # of a word that a model wrote, where it is known
+
+
+# %% ../../nbs/ink/00_points.ipynb #f6f49665
+FARTHEST = 1e6  # canvas heights; 25 km of paper
+
+
+def check_words(words: typing.Iterable[Word]):
+    """Raise `CursiveError` for words that no file can hold: whose text is none, or has half a character, or
+    whose ink is somewhere else than on paper."""
+    for word in words:
+        if not hasattr(word, "points"):
+            raise CursiveError(f"A page is made of words with their ink, and {quoted(word)} is none.")
+        fault = fault_of(word)
+        if fault:
+            raise CursiveError(f"The word {quoted(word.text)} cannot be drawn: {fault}.")
+
+
+def fault_of(word: Word) -> str:  # empty if there is none
+    "What is wrong with a word, if anything."
+    if not isinstance(word.text, str):
+        return "its text is no text"
+    if any("\ud800" <= c <= "\udfff" for c in word.text):
+        return "its text has half a character, a lone surrogate"
+    points = np.asarray(word.points)
+    if points.ndim != 2 or points.shape[1] != 3 or points.dtype.kind not in "fiub":
+        return "its ink is no (N, 3) array of x, y and pen_down"
+    places = [points, np.asarray(word.page or (0, 0), float)]
+    if not all((np.abs(place) <= FARTHEST).all() for place in places):
+        return "its ink has points that are no numbers, or lie further away than any paper reaches"
+    return ""
 
 
 # %% ../../nbs/ink/00_points.ipynb #016ffda2
@@ -92,6 +127,7 @@ def strokes(
 LINE_START = np.zeros((1, 3))
 
 
+@checks_arguments
 def strokes_to_offsets(
     points: np.ndarray,  # (N, 3) x, y, pen_down; N >= 1
     prev_points: np.ndarray | None = None,  # (M, 3) the previous word, or `LINE_START`
@@ -110,6 +146,7 @@ def strokes_to_offsets(
     return np.column_stack([radius, theta, points[:, 2]])
 
 
+@checks_arguments
 def offsets_to_strokes(
     offsets: np.ndarray,  # (N, 3) radius, theta, pen_down
 ) -> np.ndarray:  # (N, 3) x, y, pen_down
@@ -121,6 +158,7 @@ def offsets_to_strokes(
 
 
 # %% ../../nbs/ink/00_points.ipynb #bfff10c4
+@checks_arguments
 def downsample(
     points: np.ndarray,  # (N, 3) x, y, pen_down
     fraction: float,  # share of each stroke's points to leave out, in [0, 1)

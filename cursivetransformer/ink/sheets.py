@@ -52,7 +52,7 @@ import numpy as np
 
 from ..config import CursiveError, did_you_mean
 from .curves import MM, flatten, on_page
-from .points import Word, strokes
+from .points import Word, check_words, strokes
 
 
 # %% ../../nbs/ink/02_sheets.ipynb #5323234c
@@ -306,6 +306,7 @@ class Sheet:
     rules: tuple | list = ()  # of `Rule`s, drawn before the ink
 
     def __post_init__(self):
+        check_words(self.words)
         if (self.width is None) != (self.height is None):
             raise CursiveError("A sheet has a width and a height, or neither.")
         if self.has_size:

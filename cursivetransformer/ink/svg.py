@@ -41,7 +41,7 @@ import zlib
 
 import numpy as np
 
-from ..config import CursiveError
+from ..config import CursiveError, checks_arguments
 from .curves import MM, bezier
 from .pens import ink_areas
 from .points import Word, strokes
@@ -349,6 +349,7 @@ def svg_writer(file, style: Style | None = None, title: str = "", language: str 
 
 
 # %% ../../nbs/ink/04_svg.ipynb #ad670a23
+@checks_arguments
 def to_svg(
     page: list | Sheet,  # placed `Word`s, or a sheet of them
     style: Style | None = None,

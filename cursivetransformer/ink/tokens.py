@@ -48,7 +48,7 @@ import warnings
 
 import numpy as np
 
-from ..config import ALPHABET, ConfigError, CursiveError
+from ..config import ALPHABET, ConfigError, CursiveError, checks_arguments
 from .points import LINE_START, array_module, offsets_to_strokes, strokes_to_offsets
 
 
@@ -477,6 +477,7 @@ def fold_character(
 
 
 # %% ../../nbs/ink/09_tokens.ipynb #7d3e6b20
+@checks_arguments
 def fold(
     text: str,
     alphabet: str = ALPHABET,
@@ -493,7 +494,7 @@ def fold(
         )
     changed = [f"{c} as {new or 'nothing'}" for c, new in folded.items() if new != c and not c.isspace()]
     if changed:
-        warnings.warn(f"Written as the nearest the model knows: {', '.join(changed)}", stacklevel=2)
+        warnings.warn(f"Written as the nearest the model knows: {', '.join(changed)}", stacklevel=3)
     return "".join(folded[c] for c in text)
 
 

@@ -8,6 +8,10 @@ __all__ = [
     "VERSION",
     "VERSION_1",
     "FIRST_STATE",
+    "WANTED",
+    "TAKEN_BY",
+    "NUMBERS",
+    "WRAPPED",
     "DEFAULT",
     "DEFAULT_SHA256",
     "EDITION_DIGITS",
@@ -16,16 +20,23 @@ __all__ = [
     "digest",
     "save_model",
     "read_safetensors",
+    "wrong_kind",
     "check_header",
     "load_model",
+    "NumberType",
+    "read_number",
+    "stands_for",
+    "why_no_pickle",
     "read_pickle",
     "told_by_run",
     "original_config",
+    "no_checkpoint",
     "load_original",
     "pick_device",
     "one_thread",
     "bundled_file",
     "find_file",
+    "load_file",
     "open_checkpoint",
     "load_checkpoint",
     "edition_of",
@@ -40,11 +51,14 @@ import hashlib
 import io
 import json
 import os
+import re
 import struct
+import types
 import zipfile
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from cursivetransformer.config import (
@@ -57,8 +71,11 @@ from cursivetransformer.config import (
     preset,
     to_dict,
     write_atomic,
+    checks_arguments,
 )
 from ..data.remote import fetched_model, parse_reference
+from ..files import FOREIGN, OURS, what_is
+from ..flags import as_command
 from ..ink.tokenizers import stroke_tokenizer, tokenizer_of
 from ..ink.tokens import CharTokenizer
 from .lora import build_model, shared_weights
@@ -69,6 +86,9 @@ FORMAT = "cursivetransformer"
 VERSION = 3
 VERSION_1 = dict(end_mark=False, coverage=False, place=False, spell=0.0)  # what its configs do not say
 FIRST_STATE = 2  # the earliest version whose runs can go on
+
+
+WANTED = "give a .safetensors, an original .pt, a run's folder, or wandb:ENTITY/PROJECT/RUN"
 
 
 class CheckpointError(CursiveError):
@@ -88,6 +108,7 @@ def digest(tensors: dict, header: dict) -> str:
 
 
 # %% ../../nbs/model/06_checkpoint.ipynb #c86f843d
+@checks_arguments
 def save_model(
     model: Transformer,
     path: str | os.PathLike,  # ends in .safetensors
@@ -131,15 +152,34 @@ def read_safetensors(path: Path) -> tuple:  # (weights, header)
     except OSError as e:
         raise CheckpointError(f"Cannot read {path}: {e.strerror}.") from e
     except (SafetensorError, struct.error, ValueError, KeyError) as e:
-        reason = f"{path} is damaged or not a safetensors file ({e}); fetch or save it again."
-        raise CheckpointError(reason) from e
+        kind = what_is(path)
+        how = f"cut short ({e})" if kind in (*OURS.values(), FOREIGN) else f"no safetensors file but {kind}"
+        raise CheckpointError(f"{path} is damaged, or {how}; fetch or save it again.") from e
     return weights, header
+
+
+# %% ../../nbs/model/06_checkpoint.ipynb #24382160
+# What takes files of each kind.
+TAKEN_BY = {
+    "a model": "--checkpoint takes it",
+    "a reader": "--reader takes it",
+    "a hand": "cursive hands add takes it, and then --author its name",
+}
+
+
+def wrong_kind(
+    path: Path,
+    wanted: str,  # what it is not: `not a model`
+) -> str:
+    "The sentence about a safetensors file of another kind than is wanted."
+    kind = what_is(path)
+    return f"{path} is {wanted} but {kind}; {TAKEN_BY.get(kind, 'use one of this program')}."
 
 
 def check_header(path: Path, weights: dict, header: dict):
     "Raise `CheckpointError` for a file that is not ours, not whole, or newer than this program."
     if header.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is a safetensors file of something else; use one of this program.")
+        raise CheckpointError(wrong_kind(path, "not a model"))
     version = header.get("version", "")
     if not version.isdigit() or int(version) > VERSION:
         known = f"this program knows {VERSION}; update cursivetransformer."
@@ -172,7 +212,65 @@ def load_model(
     return model.to(device).eval(), header
 
 
+# %% ../../nbs/model/06_checkpoint.ipynb #90cfac14
+class NumberType:
+    "What a pickle's `numpy.dtype` is read as: the type of one number."
+
+    def __init__(self, code: str, *how):
+        self.code = code
+        self.order = "="
+
+    def __setstate__(self, state: tuple):
+        self.order = state[1]
+
+    def read(self, data: bytes) -> bool | int | float:
+        "The number. Raises ValueError."
+        if not re.fullmatch(r"[biuf]\d+", self.code) or self.order not in ("<", ">", "=", "|"):
+            raise ValueError(f"{self.code} is no type of a number")
+        (number,) = np.frombuffer(data, self.order + self.code)
+        return number.item()
+
+
+def read_number(kind: NumberType, data: bytes) -> bool | int | float:
+    "What a pickle's `numpy...scalar` is read as."
+    return kind.read(data)
+
+
+def stands_for(stand_in, module: str, name: str):
+    "A copy of a function or class under the name that pickles know."
+    if isinstance(stand_in, type):
+        return type(name, (stand_in,), {"__module__": module, "__qualname__": name})
+    copy = types.FunctionType(stand_in.__code__, globals(), name)
+    copy.__module__ = module
+    copy.__qualname__ = name
+    return copy
+
+
+# Numbers of numpy are numbers, by the names that its first and its second version give them.
+NUMBERS = [
+    stands_for(NumberType, "numpy", "dtype"),
+    stands_for(read_number, "numpy.core.multiarray", "scalar"),
+    stands_for(read_number, "numpy._core.multiarray", "scalar"),
+]
+
+
 # %% ../../nbs/model/06_checkpoint.ipynb #e649b0af
+def why_no_pickle(path: Path, error: Exception) -> str:
+    "The sentence about a file that `torch.load` did not take."
+    kind = what_is(path)
+    named = re.search(r"(?:GLOBAL|global|class|type) ([\w.]+\.\w+)", str(error))
+    if kind == "a zip file that is cut short":
+        return f"{path} is cut short; fetch or save it again."
+    if kind not in ("a file of torch.save", "a pickle"):
+        return f"{path} is {kind}, not a checkpoint; {WANTED}."
+    if named:
+        how = "torch.save({'model_state_dict': model.state_dict()}, path)"
+        return (
+            f"{path} holds more than weights: {named[1]}, which could do anything; save it again, by {how}."
+        )
+    return f"{path} is damaged, or holds more than weights; fetch it again, from its authors."
+
+
 def read_pickle(path: Path) -> dict:
     "A file of `torch.save`, read with `weights_only=True`. Raises `CheckpointError`."
     try:
@@ -181,12 +279,13 @@ def read_pickle(path: Path) -> dict:
                 damaged = z.testzip()
             if damaged:
                 raise zipfile.BadZipFile(damaged)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as e:
+        # An open file, since `torch.load` judges some kinds by a path's ending.
+        with torch.serialization.safe_globals(NUMBERS), open(path, "rb") as f:
+            return torch.load(f, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, PermissionError) as e:
         raise CheckpointError(f"Cannot read {path}: {e.strerror}.") from e
     except Exception as e:  # a damaged pickle can fail in any way
-        reason = f"{path} is damaged, or holds more than weights; fetch it again, from its authors."
-        raise CheckpointError(reason) from e
+        raise CheckpointError(why_no_pickle(path, e)) from e
 
 
 # %% ../../nbs/model/06_checkpoint.ipynb #cf332918
@@ -219,12 +318,32 @@ def original_config(
     told |= dict(n_embd=width, n_embd_context=width, max_seq_length=block_size)
     told |= dict(vocab_size=vocab_size, block_size=block_size, context_vocab_size=characters)
     layers = {int(name.split(".")[2]) for name in shape if name.startswith("transformer.h.")}
+    if not layers:
+        raise ConfigError("its weights have no layers (transformer.h.0 and so on)")
     told |= dict(n_layer=1 + max(layers))
     told["context_block_size"] = told["max_text_length"] = shape["transformer.wcpe.weight"][0]
     return preset("paper", **told)
 
 
 # %% ../../nbs/model/06_checkpoint.ipynb #920352df
+# What compiling and training in parallel put in front of the names of weights.
+WRAPPED = re.compile(r"^((module|_orig_mod)\.)+")
+
+
+def no_checkpoint(path: Path, content) -> str:
+    "The sentence about a file of `torch.save` without a 'model_state_dict'."
+    if isinstance(content, dict) and content.get("format") == FORMAT:
+        return (
+            f"{path} is what a run goes on with; give its folder, {path.parent}, or the .safetensors in it."
+        )
+    entries = ", ".join(map(str, list(content)[:4])) if isinstance(content, dict) else ""
+    holds = f"but {entries}" if entries else f"but {type(content).__name__}"
+    return (
+        f"{path} holds no 'model_state_dict', {holds}; it is no checkpoint of the original project: {WANTED}."
+    )
+
+
+# %% ../../nbs/model/06_checkpoint.ipynb #9af37514
 def load_original(
     path: str | os.PathLike,
     device: str = "cpu",
@@ -236,10 +355,9 @@ def load_original(
     checkpoint = read_pickle(path)
     weights = checkpoint.get("model_state_dict") if isinstance(checkpoint, dict) else None
     if not isinstance(weights, dict):
-        reason = f"{path} holds no 'model_state_dict'; it is no checkpoint of the original project."
-        raise CheckpointError(reason)
+        raise CheckpointError(no_checkpoint(path, checkpoint))
     try:
-        weights = {k: v for k, v in weights.items() if not k.endswith(".attn.bias")}
+        weights = {WRAPPED.sub("", k): v for k, v in weights.items() if not k.endswith(".attn.bias")}
         model = Transformer(original_config(weights, n_head, known or {}))
         model.load_state_dict(weights, strict=True)
     except (ConfigError, KeyError, ValueError, IndexError, AttributeError, RuntimeError) as e:
@@ -257,7 +375,7 @@ def pick_device(name: str = "auto") -> str:  # what torch calls it
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
+        torch.zeros(1, device=name).item()  # `meta` takes numbers, and gives none back
     except (RuntimeError, AssertionError) as e:
         reason = str(e).splitlines()[0]
         raise ConfigError(f"There is no device '{name}' here ({reason}); use cpu or auto.") from e
@@ -288,20 +406,31 @@ def bundled_file() -> Path:
 def find_file(path: str | os.PathLike) -> Path:
     "The checkpoint in a run's folder, or the file itself. Raises `CheckpointError` where there is none."
     path = Path(path)
+    if what_is(path) == "a folder":
+        best, last = path / "best.safetensors", path / "last.safetensors"
+        if not best.exists() and not last.exists():
+            holds = "neither best.safetensors nor last.safetensors, so it is no run's folder"
+            raise CheckpointError(f"There is no checkpoint in {path.absolute()}: it holds {holds}; {WANTED}.")
+        return best if best.exists() else last
     try:
-        if path.is_dir():
-            best, last = path / "best.safetensors", path / "last.safetensors"
-            path = last if last.exists() and not best.exists() else best
         there = path.exists()
     except (OSError, ValueError):
         there = False  # a name that no file can have
     if not there:
-        wanted = "give a .safetensors, an original .pt, a run's folder, or wandb:ENTITY/PROJECT/RUN"
-        raise CheckpointError(f"There is no checkpoint {path}; {wanted}.")
+        raise CheckpointError(f"There is no checkpoint {path}; {WANTED}.")
     return path
 
 
 # %% ../../nbs/model/06_checkpoint.ipynb #634d83eb
+def load_file(path: Path, device: str, known: dict | None = None) -> tuple:
+    "What `load_model` or `load_original` makes of a file, by what it is, whatever it is called."
+    kind = what_is(path)
+    saved = kind in ("a file of torch.save", "a pickle")
+    if saved or (path.suffix == ".pt" and kind not in (*OURS.values(), FOREIGN)):
+        return load_original(path, device, known=known)
+    return load_model(path, device)
+
+
 def open_checkpoint(
     path: str | os.PathLike | None = None,  # as for `load_checkpoint`
     device: str = "auto",
@@ -311,13 +440,11 @@ def open_checkpoint(
     device = pick_device(device)
     if str(path).startswith("wandb:"):
         with fetched_model(parse_reference(path), key) as (file, known):
-            if file.suffix == ".pt":
-                return load_original(file, device, known=known)
-            return load_model(file, device)
-    file = bundled_file() if path is None or str(path) == "default" else find_file(path)
-    return (load_original if file.suffix == ".pt" else load_model)(file, device)
+            return load_file(file, device, known)
+    return load_file(bundled_file() if path is None or str(path) == "default" else find_file(path), device)
 
 
+@checks_arguments
 def load_checkpoint(
     path: str | os.PathLike | None = None,  # see below
     device: str = "auto",
@@ -356,9 +483,11 @@ def save_state(
     step: int,  # steps done
     best_loss: float | None,
     pending: list = (),  # (loss, gradient norm) of steps that are in no line of metrics yet
+    beside: dict | None = None,  # what else is to be kept: numbers, texts, tensors
 ) -> Path:
     "Write everything a run needs to go on, atomically."
     state = {
+        **(beside or {}),
         "format": FORMAT,
         "version": VERSION,
         "config": to_dict(model.config),
@@ -373,7 +502,10 @@ def save_state(
     return write_atomic(path, buffer.getvalue())
 
 
-def load_state(path: str | os.PathLike) -> dict:  # config, model, optimizer, step, best_loss, pending
+# %% ../../nbs/model/06_checkpoint.ipynb #30179ca1
+def load_state(
+    path: str | os.PathLike,
+) -> dict:  # config, model, optimizer, step, best_loss, pending, and what was kept beside
     "What `save_state` wrote. Raises `CheckpointError`."
     state = read_pickle(Path(path))
     if not isinstance(state, dict) or state.get("format") != FORMAT:
@@ -383,5 +515,6 @@ def load_state(path: str | os.PathLike) -> dict:  # config, model, optimizer, st
     if state["version"] < FIRST_STATE:
         weights = Path(path).parent / "last.safetensors"
         reason = f"{path} was written by an earlier version, whose runs this one cannot go on with"
-        raise CheckpointError(f"{reason}; begin a new run with --local-checkpoint-path {weights}.")
+        how = as_command("train", [], dict(local_checkpoint_path=weights))
+        raise CheckpointError(f"{reason}; begin a new run with: {how}")
     return state

@@ -29,6 +29,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..config import Config, ConfigError, check_shape
+from ..data.seeds import capable_device
 from ..ink.tokenizers import tokenizer_of
 from ..ink.tokens import CharTokenizer
 from .coverage import Coverage
@@ -168,9 +169,11 @@ class CTCHead(nn.Linear):
         characters: torch.Tensor,  # (B,) and how many characters
     ) -> torch.Tensor:  # nats over all rows
         "How little the stream says of the characters: the CTC loss (Graves et al., 2006)."
-        said = self(stream).log_softmax(-1).transpose(0, 1)
+        device = capable_device(stream.device)
+        said = self(stream).log_softmax(-1).transpose(0, 1).to(device)
+        lengths = positions.cpu(), characters.cpu()
         blank = CharTokenizer.PAD
-        return F.ctc_loss(said, context, positions, characters, blank, reduction="sum", zero_infinity=True)
+        return F.ctc_loss(said, context.to(device), *lengths, blank, reduction="sum", zero_infinity=True)
 
 
 def next_token_loss(

@@ -42,6 +42,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
+from ..config import checks_arguments
 from ..ink.curves import bezier
 from ..writing.align import align_strokes, attention_to_text, pointers
 from ..writing.capture import KINDS, Trace
@@ -115,6 +116,7 @@ def draw_cross_attention(
 
 
 @readable_on_any_page()
+@checks_arguments
 def plot_cross(
     trace: Trace,
     layer: int,
@@ -150,6 +152,7 @@ def draw_self_attention(ax, weights: np.ndarray, title: str):  # (n, n)
 
 
 @readable_on_any_page()
+@checks_arguments
 def plot_self(
     trace: Trace,
     layer: int,
@@ -180,6 +183,7 @@ def axes_of_heads(
 
 
 @readable_on_any_page()
+@checks_arguments
 def plot_heads(
     trace: Trace,
     kind: str = "cross",  # one of `KINDS`
@@ -202,6 +206,7 @@ def plot_heads(
 
 # %% ../../nbs/study/01_attention.ipynb #att00043
 @readable_on_any_page()
+@checks_arguments
 def plot_alignment(
     trace: Trace,
     heads: tuple | None = None,  # as for `align_strokes`
@@ -251,6 +256,7 @@ def along_curves(
 
 # %% ../../nbs/study/01_attention.ipynb #c7c499ab
 @readable_on_any_page()
+@checks_arguments
 def plot_attended(
     trace: Trace,
     heads: tuple | None = None,  # (layer, head) whose attention counts; those that point best if None
@@ -376,6 +382,7 @@ class Picture(str):
         return str(self)
 
 
+@checks_arguments
 def animate(
     trace: Trace,
     heads: tuple | None = None,  # (layer, head) whose attention counts; those that point best if None
@@ -404,6 +411,7 @@ def animate(
 
 
 # %% ../../nbs/study/01_attention.ipynb #att00061
+@checks_arguments
 def entropy(
     traces: list,  # of `Trace`
     kind: str = "cross",  # one of `KINDS`
@@ -424,6 +432,7 @@ def entropy(
 
 
 @readable_on_any_page()
+@checks_arguments
 def plot_entropy(
     traces: list,  # of `Trace`
 ) -> tuple:  # (figure, axes)

@@ -62,9 +62,9 @@ from ..ink.tokenizers import tokenizer_of
 from ..ink.tokens import CharTokenizer
 from ..model.checkpoint import load_checkpoint, pick_device
 from ..model.lora import build_model
+from ..model.speed import autocast, fast_network
 from ..model.transformer import Transformer
 from ..training.runs import new_state, set_sizes
-from ..training.train import autocast, fast_network
 from ..writing.capture import watching
 from ..writing.page import write
 

@@ -32,6 +32,7 @@ __all__ = [
     "Reading",
     "say_nothing",
     "evaluate",
+    "auc",
 ]
 
 # %% ../../nbs/study/00_evaluate.ipynb #e057d8a9
@@ -348,3 +349,16 @@ def evaluate(
     our_measures = np.array([measures(ink, text) for ink, text in zip(ours, spelled)])
     distances = hand_distances(human_measures, our_measures, sample_rng(0, 6))
     return Report(reading.legibility, reading.spelling, distances)
+
+
+# %% ../../nbs/study/00_evaluate.ipynb #dda7cab6
+def auc(
+    low: np.ndarray,  # (A,) scores that should be lower
+    high: np.ndarray,  # (B,) than these
+) -> float:  # NaN if there are none of a kind
+    "How often one of the first is lower than one of the second; ties count half."
+    low = np.asarray(low, float)[:, None]
+    high = np.asarray(high, float)
+    if not low.size or not high.size:
+        return float("nan")
+    return float(((low < high) + (low == high) / 2).mean())

@@ -30,7 +30,6 @@ __all__ = [
     "attention_to_copy",
     "induction_scores",
     "plot_induction",
-    "auc",
     "misspelled",
     "TextMatch",
     "least_coverage",
@@ -49,7 +48,7 @@ import typing
 import numpy as np
 import torch
 
-from ..config import CursiveError
+from ..config import CursiveError, checks_arguments
 from ..data.dataset import pad_stack
 from ..data.seeds import sample_rng
 from ..ink.curves import plot_strokes
@@ -58,6 +57,7 @@ from ..ink.tokens import CharTokenizer
 from ..model.transformer import Transformer, author_vector, embed_context, with_end_mark
 from ..options import WritingOptions
 from .attention import GREY, LETTER_COLORS, entropy, new_axes, readable_on_any_page
+from .evaluate import auc
 from ..writing.align import align_strokes, pointers
 from ..writing.capture import Trace, batch_of, replay, trace_words, watching
 from ..writing.reader import SPACING, STRIDE, VIEWS, Legibility, Reader, compare, load_reader
@@ -97,6 +97,7 @@ def change_attention(
 
 
 # %% ../../nbs/study/02_interventions.ipynb #d243462b
+@checks_arguments
 def head_off(
     model: Transformer,
     heads: list,  # of (layer, head)
@@ -106,6 +107,7 @@ def head_off(
     return change_attention(model, heads, kind, lambda weights, mask: torch.zeros_like(weights))
 
 
+@checks_arguments
 def head_uniform(
     model: Transformer,
     heads: list,  # of (layer, head)
@@ -122,6 +124,7 @@ def head_uniform(
 
 
 @contextlib.contextmanager
+@checks_arguments
 def without_characters(model: Transformer):
     "Within `with`, all characters are the same, zero; how many there are, and their places, are left."
     hook = model.transformer.wce.register_forward_hook(lambda module, args, out: torch.zeros_like(out))
@@ -169,6 +172,7 @@ class KeyValuePatch:
 
 # %% ../../nbs/study/02_interventions.ipynb #21ab8503
 @contextlib.contextmanager
+@checks_arguments
 def head_patched(
     model: Transformer,
     text: str,  # as long as what will be written, where the model masks padding
@@ -235,6 +239,7 @@ def inks_of(traces: list) -> list:  # of (N, 3) arrays
     return [t.ink if len(t.move_of_point) else DOT for t in traces]
 
 
+@checks_arguments
 def effect(
     model: Transformer,
     intervention,  # a context manager: `head_off(model, [(2, 0)])`, ...
@@ -264,6 +269,7 @@ WRONG_COLOR = "#e0443e"  # of what was not asked
 
 
 @readable_on_any_page()
+@checks_arguments
 def plot_effect(
     found: Effect,
     title: str = "",
@@ -353,6 +359,7 @@ def letter_places(
 
 
 # %% ../../nbs/study/02_interventions.ipynb #011e6b5c
+@checks_arguments
 def letter_share(
     traces: list,  # of `Trace` with cross-attention
     reader: Reader | None = None,  # the bundled one if None
@@ -422,6 +429,7 @@ class Ranking:
 
 
 # %% ../../nbs/study/02_interventions.ipynb #8640ec16
+@checks_arguments
 def rank_heads(
     model: Transformer,
     written: list,  # of `Trace`, with attention of the kind
@@ -471,6 +479,7 @@ def attention_to_copy(model: Transformer, first: Trace, second: Trace) -> np.nda
     return seen.self_attention[:, :, now[there], after_copy[there]].mean(-1)
 
 
+@checks_arguments
 def induction_scores(
     model: Transformer,
     traces: list,  # of `Trace` of single words
@@ -487,6 +496,7 @@ def induction_scores(
 
 # %% ../../nbs/study/02_interventions.ipynb #990f2ee6
 @readable_on_any_page()
+@checks_arguments
 def plot_induction(
     copied: np.ndarray,  # (layers, heads), as in `InductionScores`
     other: np.ndarray,
@@ -507,18 +517,6 @@ def plot_induction(
 
 
 # %% ../../nbs/study/02_interventions.ipynb #att000b1
-def auc(
-    low: np.ndarray,  # (A,) scores that should be lower
-    high: np.ndarray,  # (B,) than these
-) -> float:  # NaN if there are none of a kind
-    "How often one of the first is lower than one of the second; ties count half."
-    low = np.asarray(low, float)[:, None]
-    high = np.asarray(high, float)
-    if not low.size or not high.size:
-        return float("nan")
-    return float(((low < high) + (low == high) / 2).mean())
-
-
 def misspelled(
     text: str,  # at least two different characters beside each other
     rng: np.random.Generator,
@@ -576,6 +574,7 @@ def told_apart(wrong: TextMatch, right: TextMatch) -> FaultScore:
 
 
 # %% ../../nbs/study/02_interventions.ipynb #9e3f51c5
+@checks_arguments
 def coverage_auc(
     model: Transformer,
     written: list,  # of `Trace`

@@ -172,5 +172,7 @@ def bench_tokens(
         folder = Path(config.run_dir) / trial.name
         done = folder / "trial.json"
         yield as_line(
-            json.loads(done.read_text()) if done.exists() else run_trial(trial, folder, texts, common)
+            json.loads(done.read_text(encoding="utf-8"))
+            if done.exists()
+            else run_trial(trial, folder, texts, common)
         )

@@ -12,6 +12,8 @@ __all__ = [
     "SHOWN",
     "words_of_author",
     "recorded_again",
+    "words_learned_before",
+    "with_earlier",
     "words_of_hand",
     "missing_characters",
     "check_knobs",
@@ -47,6 +49,7 @@ from cursivetransformer.config import (
     preset,
     takes,
     write_atomic,
+    checks_arguments,
 )
 from ..data.banks import load_bank, save_bank, split_words, usable
 from ..data.checks import check_meant
@@ -63,7 +66,7 @@ from .rehearse import DRAWN, nearest_hand, old_words
 from .report import CloneReport, count_letters, report_html, words_to_write
 from .runs import Run, state_to_resume
 from .score import evaluate_words
-from .train import train
+from .train import Notices, train
 from ..writing.hands import Hand, hand_between, save_hand
 from ..writing.layout import measures_of
 from cursivetransformer.writing.reader import (
@@ -115,15 +118,36 @@ def recorded_again(
     return [dataclasses.replace(w, points=snap_to_pixels(w.points), author=name) for w in words]
 
 
+# %% ../../nbs/training/09_clone.ipynb #214064fc
+def words_learned_before(folder: str | None) -> list:  # of `Word`
+    "The words of an earlier clone, by its run's folder. Raises `CursiveError` for a folder without any."
+    if folder is None:
+        return []
+    path = Path(folder) / "words.json"
+    if not path.exists():
+        raise CursiveError(
+            f"{folder} is no clone's folder: it has no words.json; give one that learned words."
+        )
+    return load_bank(str(path)).words
+
+
+def with_earlier(words: list, earlier: list) -> list:  # of `Word`, all three
+    "Words of a hand behind those that were there before, each once."
+    name = words[0].author
+    both = [*(dataclasses.replace(w, author=name) for w in earlier), *words]
+    return list({(w.text, w.points.tobytes()): w for w in both}.values())
+
+
 # %% ../../nbs/training/09_clone.ipynb #2d66e758
 def words_of_hand(
     bank: list,  # of `Word`
     author: str | None,  # which of the bank's hands; or, where it holds one, what to call it
     model: Transformer,  # which is to learn it
+    earlier: list = (),  # of `Word`, of the same hand, as they were recorded again for an earlier clone
 ) -> list:  # of `Word`, of one author
     """The words to learn a hand from, as `recorded_again` has them. Raises `CursiveError` where it is not
     clear whose, where the model has that name already, or where there are too few."""
-    words = recorded_again(bank, author, model.config)
+    words = with_earlier(recorded_again(bank, author, model.config), earlier)
     name = words[0].author
     if name in model.authors:
         raise CursiveError(
@@ -310,6 +334,7 @@ def resume_clone(
     bank: list,  # of `Word`: the same as when it began
     author: str | None,  # and the same
     settings: dict,  # what was set this time
+    earlier: list = (),  # of `Word`: and the same
 ) -> tuple:  # (the run's config, its words)
     """What a clone's run goes on with. Raises `CursiveError` where there is none, or where it learned from
     other words or another hand."""
@@ -322,7 +347,7 @@ def resume_clone(
     own = folder / "words.json"
     if own.exists():
         config = load_config(folder / "config.json")
-        words = recorded_again(bank, author, config)
+        words = with_earlier(recorded_again(bank, author, config), earlier)
         if summary(load_bank(str(own)).words) == summary(words):
             return dataclasses.replace(config, **settings), words
     raise CursiveError(
@@ -333,24 +358,27 @@ def resume_clone(
 
 # %% ../../nbs/training/09_clone.ipynb #5be1d10c
 @takes(Config, *KNOBS, defaults=DEFAULTS)
+@checks_arguments
 def clone_hand(
     bank: str,  # a word bank of the new hand: a name, a path or a URL
     author: str | None = None,  # which of its hands, or what to call it
     checkpoint: str | None = None,  # the model to start from; the bundled one if None; not for `resume`
+    more: str | None = None,  # the folder of an earlier clone, whose words are learned too
     watch=None,  # as for `train`
     **settings,
 ) -> Clone:
     """Teach a copy of a model another hand, and keep what it learned as a hand's file in `run_dir`, which
     belongs to the model's edition. Raises `CursiveError`."""
     since = time.perf_counter()
+    earlier = words_learned_before(more)
     if settings.get("resume"):
-        config, words = resume_clone(load_bank(bank).words, author, settings)
+        config, words = resume_clone(load_bank(bank).words, author, settings, earlier)
     else:
         model = load_checkpoint(checkpoint, "cpu")
         if not model.authors:
             add_authors(model, ("the first hand",))  # of a model that does not say whose it writes
         config = clone_config(model, **settings)
-        words = words_of_hand(load_bank(bank).words, author, model)
+        words = words_of_hand(load_bank(bank).words, author, model, earlier)
         config = begin_clone(config, model, words, checkpoint)
     sides = split_words(load_bank(config.dataset_name).words, config)
     learned, held_out = ([w for w in side if w.author == words[0].author] for side in sides)
@@ -435,7 +463,8 @@ def finish_clone(
     )
     kept = {**dataclasses.asdict(clone), "folder": str(run.folder), "hand": str(clone.hand)}
     write_atomic(run.folder / "clone.json", json.dumps(kept, indent=2) + "\n")
-    save_report(clone, learned, words, held_out, choice)
+    with Notices().tolerate("hand.html is not made"):
+        save_report(clone, learned, words, held_out, choice)
     return clone
 
 

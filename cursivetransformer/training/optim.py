@@ -6,38 +6,25 @@
 __all__ = [
     "NEWTON_SCHULZ",
     "WARMUP",
-    "multiplies_bfloat16",
     "orthogonalize",
     "Muon",
     "Optimizers",
     "make_optimizer",
     "rate_factor",
+    "Rise",
+    "risen_factor",
     "Schedule",
 ]
 
 # %% ../../nbs/training/00_optim.ipynb #d7d024c3
-import functools
 import math
+import typing
 
 import torch
 
 from ..config import Config
+from ..model.speed import multiplies_bfloat16
 from ..model.transformer import Transformer
-
-
-# %% ../../nbs/training/00_optim.ipynb #50d8e8fa
-@functools.cache
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 in hardware: GPUs of CUDA compute capability 8 or newer, CPUs with
-    AVX512-BF16 or AMX."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device)[0] >= 8
-    if device.type != "cpu":
-        return False
-    # PyTorch keeps these two to itself; where a version has them not, single precision is right too.
-    probes = "_is_avx512_bf16_supported", "_is_amx_tile_supported"
-    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
-
 
 # %% ../../nbs/training/00_optim.ipynb #67f450c2
 NEWTON_SCHULZ = 3.4445, -4.7750, 2.0315  # coefficients of the quintic iteration; Jordan et al., Muon (2024)
@@ -150,13 +137,35 @@ def rate_factor(
 
 
 # %% ../../nbs/training/00_optim.ipynb #38aab6aa
+class Rise(typing.NamedTuple):
+    "Where a run goes on at a higher rate than it had."
+
+    step: int  # the first with another rate
+    factor: float  # what the learning rates were multiplied by before
+
+
+def risen_factor(
+    step: int,  # from 0
+    config: Config,
+    rise: Rise | None,  # the last one before the step
+) -> float:  # between 0 and 1
+    "`rate_factor`, reached slowly after a rise."
+    factor = rate_factor(step, config)
+    if rise is None:
+        return factor
+    share = min(1.0, (step + 1 - rise.step) / max(1.0, WARMUP * config.max_steps))
+    return rise.factor + share * (factor - rise.factor)
+
+
+# %% ../../nbs/training/00_optim.ipynb #22a1e20b
 class Schedule:
     "Sets the learning rates of an optimizer; `step()` goes on to the next step."
 
-    def __init__(self, optimizer, config: Config, step: int = 0):
+    def __init__(self, optimizer, config: Config, step: int = 0, rise: Rise | None = None):
         self.optimizer = optimizer
         self.config = config
         self.at = step
+        self.rise = rise
         # "initial_lr" is where torch's own schedulers keep it, in the original's files too
         for g in optimizer.param_groups:
             g.setdefault("initial_lr", g["lr"])
@@ -165,7 +174,7 @@ class Schedule:
     def apply(self):
         "Set the rates of the step that comes."
         for g in self.optimizer.param_groups:
-            g["lr"] = g["initial_lr"] * rate_factor(self.at, self.config)
+            g["lr"] = g["initial_lr"] * risen_factor(self.at, self.config, self.rise)
 
     def step(self):
         "Go on to the next step."

@@ -12,6 +12,7 @@ __all__ = [
     "Run",
     "read_metrics",
     "write_metrics",
+    "tell",
     "plot_metrics",
     "set_sizes",
     "limit_to_positions",
@@ -20,12 +21,16 @@ __all__ = [
     "is_in_wandb",
     "checkpoint_path",
     "first_model",
+    "told",
+    "check_asked",
     "adopt_tokens",
     "TrainingState",
     "new_state",
     "restored_state",
+    "resumed_schedule",
     "state_to_resume",
     "start_or_resume",
+    "tell_of_words",
     "StopSignal",
     "download_state",
     "download_if_newer",
@@ -40,9 +45,12 @@ __all__ = [
 import dataclasses
 import json
 import os
+import secrets
 import signal
+import sys
 import tempfile
 import threading
+import warnings
 from pathlib import Path
 
 import torch
@@ -58,13 +66,16 @@ from cursivetransformer.config import (
     to_dict,
     write_atomic,
 )
+from ..data.changes import change_of_words, digests_of_run, strangers
+from ..data.dataset import StrokeDataset
 from ..data.remote import Reference, RunError, Source, fetch_file, newest, say
+from ..flags import hyphened
 from ..ink.tokenizers import tokenizer_of
 from ..ink.tokens import CharTokenizer
 from ..model.checkpoint import load_state, open_checkpoint, pick_device
 from ..model.lora import add_authors, add_hand, build_model
 from ..model.transformer import Transformer
-from .optim import Optimizers, Schedule, make_optimizer
+from .optim import WARMUP, Optimizers, Rise, Schedule, make_optimizer, risen_factor
 from .tracking import STATE_FILES, RunRecord, read_record, write_record
 
 
@@ -87,7 +98,7 @@ def read_metrics(folder: str | os.PathLike, until: int | None = None) -> list:  
     "The rows of a run's `metrics.jsonl` up to a step; a last line that was cut short is left out."
     path = Path(folder) / "metrics.jsonl"
     rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
@@ -98,6 +109,14 @@ def read_metrics(folder: str | os.PathLike, until: int | None = None) -> list:  
 def write_metrics(folder: Path, metrics: list):
     "Write a run's metrics, all of them, into its folder's `metrics.jsonl`."
     write_atomic(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in metrics))
+
+
+def tell(line: str):
+    "A line for whoever watches, above a progress bar; of processes that train together, one speaks."
+    from tqdm.auto import tqdm
+
+    if os.environ.get("RANK", "0") == "0":
+        tqdm.write(line, file=sys.stderr)
 
 
 # %% ../../nbs/training/02_runs.ipynb #8b5065ab
@@ -197,11 +216,54 @@ def first_model(config: Config) -> tuple:  # (model, what its file says beside)
         return build_model(config).to(device).train(), {}
 
 
+# %% ../../nbs/training/02_runs.ipynb #16ad1538
+def told(value) -> str:
+    "A value of a setting in a sentence; an alphabet is too long for one."
+    return repr(value) if len(repr(value)) < 40 else "another one"
+
+
+def check_asked(
+    config: Config,
+    asked: dict,  # field: value, as flags on a command line give them
+    file: str | None = None,  # the config's own file, if it was read from one
+):
+    """Raise `ConfigError` for a flag that asks for what the checkpoint of a new run has otherwise. Of what a
+    file has otherwise, warn."""
+    path = checkpoint_path(config)
+    names = [f.name for f in dataclasses.fields(Config) if f.metadata["group"] == "model"]
+    names = [name for name in (*names, *SHAPED_BY_MODEL) if name in asked or file]
+    longest = asked.get("max_seq_length", 0)
+    if path is None or config.resume or not (names or longest):
+        return
+    model, _ = open_checkpoint(path, "cpu", config.wandb_api_key)
+    flag = "--local-checkpoint-path" if config.local_checkpoint_path else "--load-from-run-id"
+    learned = model.config.positions == "learned"
+    has = {name: getattr(model.config, name) for name in names}
+    if learned and longest > model.config.block_size:
+        has["max_seq_length"] = model.config.block_size
+    for name, value in has.items():
+        if name in asked and asked[name] != value:
+            own = hyphened(f"--{name}")
+            raise ConfigError(
+                f"The checkpoint {path} has {name}={told(value)}, which it keeps, and {own} asks for "
+                f"{told(asked[name])}: leave {own} out, or train a new model without {flag}."
+            )
+        if getattr(config, name) != value:
+            notice = f"{file} has {name}={told(getattr(config, name))}, and the checkpoint {path}"
+            warnings.warn(f"{notice} has {told(value)}, which counts.", stacklevel=3)
+
+
 # %% ../../nbs/training/02_runs.ipynb #63309bd6
 def adopt_tokens(config: Config) -> Config:
-    """Put into a config the tokens of the model that a new run begins with, if there is one, so that its
-    data are made of the same. Raises `CursiveError`."""
+    """Put into a config the tokens of the model that a new run begins with, if there is one, or those that a
+    run has which goes on, so that its data are made of the same. Raises `CursiveError`."""
     path = checkpoint_path(config)
+    own = Path(config.run_dir) / "config.json"
+    if config.resume and own.exists():
+        begun = load_config(own)
+        for name in ("merge_ids", "tokens_per_character", "authors"):
+            if getattr(config, name) == getattr(Config, name):
+                setattr(config, name, getattr(begun, name))
     if path is not None and not config.resume:
         model, _ = open_checkpoint(path, "cpu", config.wandb_api_key)
         for name in (*SHAPED_BY_MODEL, "merge_ids", "tokens_per_character"):
@@ -222,6 +284,13 @@ class TrainingState:
     best_loss: float | None = None  # the lowest validation loss so far, nats a token
     # of (2,) loss and gradient norm, still on the device: of each step that is in no row of metrics yet
     pending: list = dataclasses.field(default_factory=list)
+    words: dict = dataclasses.field(default_factory=dict)  # what tells them apart: `digests_of_run`
+    run: str = dataclasses.field(default_factory=lambda: secrets.token_hex(4))  # its name, wherever it lies
+
+    def beside(self) -> dict:  # for `save_state`
+        "What else is kept of a run."
+        words = {side: torch.tensor(digests).reshape(-1, 2) for side, digests in self.words.items()}
+        return {"run": self.run, "rise": self.schedule.rise and tuple(self.schedule.rise), "words": words}
 
 
 def new_state(config: Config) -> TrainingState:
@@ -231,18 +300,41 @@ def new_state(config: Config) -> TrainingState:
     return TrainingState(model, optimizer, Schedule(optimizer, config))
 
 
+# %% ../../nbs/training/02_runs.ipynb #a2cf1886
 def restored_state(config: Config, saved: dict) -> TrainingState:
     "The state that a run goes on with, from what `save_state` has kept."
     model = build_model(config).to(pick_device(config.device))
     model.load_state_dict(saved["model"])
     optimizer = make_optimizer(model, config)
-    schedule = Schedule(optimizer, config, saved["step"])
+    schedule = resumed_schedule(optimizer, config, saved)
+    state = TrainingState(model.train(), optimizer, schedule, saved["step"], saved["best_loss"])
+    device = model.lm_head.weight.device
+    state.pending = [torch.tensor(values, device=device) for values in saved["pending"]]
+    state.run = saved.get("run") or state.run  # earlier versions named no runs
+    return state
+
+
+def resumed_schedule(optimizer, config: Config, saved: dict) -> Schedule:
+    """The schedule of a run that goes on, after its optimizer has got back what was saved of it. Where the
+    rate is another than it was when the run was saved, that is told, and a higher one is risen to slowly."""
+    step = saved["step"]
+    rise = Rise(*saved["rise"]) if saved.get("rise") else None
+    then = from_dict(saved["config"])
+    was = risen_factor(step, then, rise)
+    now = risen_factor(step, config, rise)
+    if abs(now - was) > 0.1 * max(now, was):
+        rates = [f"{config.learning_rate * factor:.2g}" for factor in (was, now)]
+        change = f"{rates[0]} when it was saved, is {rates[1]} from here on"
+        if now > was:
+            rise = Rise(step, was)
+            steps = round(max(1, WARMUP * config.max_steps))
+            change = f"{rates[0]} when it was saved, rises again to {rates[1]} within {steps} steps"
+        longer = f"The run goes on from step {step:,} to {config.max_steps:,}, and not to {then.max_steps:,}"
+        tell(f"{longer} as before: its learning rate, {change}.")
+    schedule = Schedule(optimizer, config, step, rise)
     optimizer.load_state_dict(saved["optimizer"])
     schedule.apply()
-    device = model.lm_head.weight.device
-    pending = [torch.tensor(values, device=device) for values in saved["pending"]]
-    step, best_loss = saved["step"], saved["best_loss"]
-    return TrainingState(model.train(), optimizer, schedule, step, best_loss, pending)
+    return schedule
 
 
 # %% ../../nbs/training/02_runs.ipynb #26dce94c
@@ -278,10 +370,31 @@ def state_to_resume(config: Config, folder: Path) -> dict | None:
     return state
 
 
-def start_or_resume(config: Config, folder: Path) -> TrainingState:
+# %% ../../nbs/training/02_runs.ipynb #3cea6cdb
+def start_or_resume(
+    config: Config,
+    folder: Path,
+    datasets: tuple = (),  # of training and of validation: to say how their words have changed
+) -> TrainingState:
     "What a run begins with. Raises `CursiveError` as `state_to_resume` does."
     saved = state_to_resume(config, folder)
-    return new_state(config) if saved is None else restored_state(config, saved)
+    state = new_state(config) if saved is None else restored_state(config, saved)
+    if datasets:
+        state.words = digests_of_run(*datasets)
+        tell_of_words((saved or {}).get("words"), state.words, datasets[0])
+    return state
+
+
+def tell_of_words(
+    before: dict | None,  # side: (N, 2) tensor of `digests`; None for a new run, or an earlier version's
+    now: dict,  # of `digests_of_run`
+    training: StrokeDataset,
+):
+    "Tell how the words of a run have changed since it was saved, if they have."
+    then = {side: digests.tolist() for side, digests in (before or {}).items()}
+    told = change_of_words(then, now) if then else ""
+    if told:
+        tell(" ".join(filter(None, [told, strangers(training)])))
 
 
 # %% ../../nbs/training/02_runs.ipynb #a41177a4

@@ -21,7 +21,7 @@ import math
 import numpy as np
 import torch
 
-from ..config import Config, CursiveError
+from ..config import Config, CursiveError, checks_arguments
 from ..data.dataset import Codec, Sample, author_number, collate, thinning
 from ..ink.curves import MM
 from ..ink.points import strokes
@@ -148,6 +148,7 @@ def hand_or_first(model: Transformer, author: str) -> str | None:
     return model.authors[0] if model.authors else None
 
 
+@checks_arguments
 def evaluate_words(
     model: Transformer,
     words: list,  # of `Word`

@@ -32,11 +32,13 @@ __all__ = [
     "log_artifacts",
     "Uploads",
     "rows_by_step",
+    "pictures_of",
     "gradients_of",
     "log_media",
     "announcement",
     "first_line",
     "close_run",
+    "send_again",
     "Tracker",
 ]
 
@@ -102,7 +104,7 @@ class RunRecord:
 def read_record(folder: Path) -> RunRecord | None:
     "What the folder's `wandb.json` says; None if the folder has none."
     try:
-        found = json.loads((folder / "wandb.json").read_text())
+        found = json.loads((folder / "wandb.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
         return None
     return RunRecord(*(found.get(f.name) for f in dataclasses.fields(RunRecord)))
@@ -342,16 +344,16 @@ class Uploads:
 
     def __init__(self, connection: Connection, folder: Path, on_error: typing.Callable):
         self.connection = connection
-        self.folder = folder
+        self.folder = folder  # of the run
         self.on_error = on_error
         self.copies = folder / "wandb" / "checkpoints"
         self.jobs = JobQueue(on_error)
 
-    def put(self, name: str, aliases: list):
+    def put(self, name: str, aliases: list, folder: Path | None = None):  # where they lie; the run's if None
         "Copy `NAME.safetensors`, and with `last` the state, and put sending them in the queue."
         place = self.copies / secrets.token_hex(4)
         try:
-            copy_checkpoint(self.folder, name, place)
+            copy_checkpoint(folder or self.folder, name, place)
             header = read_header(place / "model.safetensors")
             self.jobs.put(lambda: self.send(place, header, aliases))
         except Exception as e:
@@ -388,6 +390,11 @@ def rows_by_step(metrics: list) -> dict:  # step: its row, of the training and o
     return rows
 
 
+def pictures_of(folder: Path, step: int) -> list:  # of paths
+    "The pictures of a step that lie in a run's folder."
+    return sorted((folder / "samples").glob(f"step_{step:06d}_*.png"))
+
+
 def gradients_of(model) -> dict:  # name of a weight: array
     "The gradients that the last step has left, on the CPU."
     learning = [(name, p.grad) for name, p in model.named_parameters() if p.grad is not None]
@@ -402,7 +409,7 @@ def log_media(run, step: int, pictures: list, gradients: dict):
         # step_000010_test_topk_1.png
         images = {f"samples/{p.stem.split('_', 2)[2]}": wandb.Image(str(p)) for p in pictures}
         histograms = {f"gradients/{name}": wandb.Histogram(g.ravel()) for name, g in gradients.items()}
-        run.log({**images, **histograms}, step=step, commit=True)
+        run.log({"step": step, **images, **histograms}, step=step, commit=True)
     except Exception:
         run.log({"step": step}, step=step, commit=True)
         raise
@@ -432,6 +439,16 @@ def close_run(connection: Connection, queues: list, failed: bool):
         raise TimeoutError("The server did not take everything in time")
 
 
+# %% ../../nbs/training/01_tracking.ipynb #8ea16742
+def send_again(tracker, rows: dict):  # of `rows_by_step`
+    "Put rows of a run so far in a `Tracker`'s queue, those that W&B lacks, each with its pictures."
+    for step, row in rows.items():
+        pictures = pictures_of(tracker.folder, step)
+        tracker.put_row(row, commit=not pictures)
+        if pictures:
+            tracker.put_media(step, pictures, {})
+
+
 # %% ../../nbs/training/01_tracking.ipynb #7642e9ca
 class Tracker:
     """The W&B side of a run. `with Tracker(config, folder) as tracker:` never raises, and never waits but at
@@ -455,8 +472,8 @@ class Tracker:
         return self
 
     def start(self, mode: str):
-        "Open the run, say where it is, and send the rows that W&B lacks."
-        tracked = read_record(self.folder) is not None
+        "Open the run, say where it is, and send what W&B lacks; offline, all, so that one folder is enough."
+        before = read_record(self.folder)
         connection = self.connection = connect(self.config, self.folder, mode)
         if connection.failure:
             self.trouble(connection.failure)
@@ -464,9 +481,8 @@ class Tracker:
             say(announcement(connection, mode))
         self.rows = JobQueue(self.trouble)
         self.uploads = Uploads(connection, self.folder, self.trouble)
-        if connection.online or not tracked:  # what was offline before has sent its rows
-            for row in rows_by_step(self.metrics).values():
-                self.put_row(row, commit=True)
+        if connection.online or before is None or before.url is None:
+            send_again(self, rows_by_step(self.metrics))
         write_record(self.folder, connection.record)
 
     def put_row(self, row: dict, commit: bool):
@@ -480,25 +496,28 @@ class Tracker:
             evaluated = row["step"] % self.config.log_every == 0 or row["step"] == self.config.max_steps
             self.put_row(row, commit=not evaluated)
 
-    def log_samples(self, step: int, pictures: list, model):
-        "Send pictures, and gradients if `wandb_watch` asks for them, and close the row of the step."
-        if self.connection and step >= self.connection.first_step:
-            gradients = gradients_of(model) if self.config.wandb_watch else {}
+    def put_media(self, step: int, pictures: list, gradients: dict):
+        "Put pictures and histograms in the queue, unless W&B has their step; they close it."
+        if step >= self.connection.first_step:
             self.rows.put(lambda: log_media(self.connection.run, step, pictures, gradients))
 
-    def checkpoint(self, best: bool = False):
-        "Send the folder's `last.safetensors`, which may be the best so far too, and its state."
+    def log_samples(self, step: int, pictures: list, model):
+        "Send pictures, and gradients if `wandb_watch` asks for them, and close the row of the step."
+        if self.connection:
+            self.put_media(step, pictures, gradients_of(model) if self.config.wandb_watch else {})
+
+    def checkpoint(self, best: bool = False, folder: Path | None = None):  # the run's if None
+        "Send a folder's `last.safetensors`, which may be the best so far too, and its state."
         if self.connection and self.connection.online:
-            self.uploads.put("last", ["last", "best"] if best else ["last"])
+            self.uploads.put("last", ["last", "best"] if best else ["last"], folder)
 
     def trouble(self, e: Exception):
         "Tell the first thing that went wrong, and what to do about it."
         if self.told:
             return
         self.told = True
-        kept = f"the run goes on, and everything is kept in {self.folder}"
         later = f"What does not arrive by itself can be sent with: {self.connection.sync_command()}"
-        say(f"{first_line(e)}; {kept}. {later}")
+        say(f"{first_line(e)}; the run goes on, and everything is kept in {self.folder}. {later}")
 
     def __exit__(self, kind, *_):
         if not self.connection:

@@ -4,27 +4,32 @@
 
 # %% auto #0
 __all__ = [
+    "SAVED_FIRST",
+    "SAVED_EVERY",
     "EVALUATED",
     "READ_BACK",
-    "autocast",
-    "if_it_works",
-    "recorded",
-    "fuse",
     "ProcessGroup",
     "check_finite",
     "out_of_patience",
+    "lacks_checkpoint",
+    "Notices",
     "Throughput",
     "TrainingLogger",
     "open_run",
+    "write_state",
+    "write_checkpoint",
+    "save_where_possible",
     "save_checkpoint",
+    "send_checkpoint",
     "say_stopped",
     "written_legibility",
     "Evaluator",
     "evaluate",
     "save_pictures",
     "train_step",
+    "run_steps",
+    "bring_home",
     "train_loop",
-    "fast_network",
     "train",
     "launch",
     "train_one",
@@ -36,7 +41,6 @@ import dataclasses
 import io
 import math
 import os
-import sys
 import time
 import typing
 import warnings
@@ -46,17 +50,23 @@ import torch
 from torch import distributed
 
 # %% ../../nbs/training/04_train.ipynb #2d05cb51
-from ..config import Config, CursiveError, save_config, write_atomic
+from ..config import Config, CursiveError, save_config, checks_arguments, write_atomic
 from ..data.batches import Batches
 from ..data.dataset import StrokeDataset, create_datasets
 from ..ink.points import Word
 from ..model.checkpoint import load_checkpoint, pick_device, save_model, save_state
-from ..model.cpu import use_cpu_kernels
-from ..model.graphs import RecordedModel
 from ..model.lora import in_hand
-from ..model.transformer import Transformer, spelling_loss
+from cursivetransformer.model.places import (
+    Saved,
+    bring_back,
+    clear_second_places,
+    how_to_resume,
+    save_in_first,
+    second_places,
+)
+from ..model.speed import autocast, fast_network
+from ..model.transformer import Transformer
 from ..options import WritingOptions
-from .optim import multiplies_bfloat16
 from cursivetransformer.training.runs import (
     Run,
     StopSignal,
@@ -67,66 +77,14 @@ from cursivetransformer.training.runs import (
     read_metrics,
     set_sizes,
     start_or_resume,
+    tell,
     write_metrics,
 )
 from .score import Score, score_samples
-from .tracking import Tracker
+from .tracking import Tracker, first_line
 from ..writing.page import save_samples
 from ..writing.reader import Legibility, legibility
 from ..writing.spelling import generate_words
-
-
-# %% ../../nbs/training/04_train.ipynb #79dc454c
-def autocast(device: torch.device):
-    "A context in which matrices are multiplied in bfloat16, on devices that do this in hardware."
-    return torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bfloat16(device))
-
-
-def if_it_works(
-    faster: typing.Callable,  # stands for the model: takes what it takes, answers what it answers
-    model: Transformer,
-    batch: tuple,  # of `Batches`: to try it on
-    what: str,  # for the warning: "torch.compile"
-    flag: str,  # that is said to skip the attempt
-):
-    "What is faster than the model; the model itself, with a warning, where that fails on a batch."
-    try:
-        with autocast(batch[0].device):
-            faster(*batch)[1].backward()
-        return faster
-    except (
-        Exception
-    ) as e:  # compilers and drivers fail in many ways, and none of them is a reason not to train
-        reason = f"{type(e).__name__}: {' '.join(str(e).split())[:200]}"
-        advice = f"going on without, slower. {flag} skips the attempt."
-        warnings.warn(f"{what} failed ({reason}); {advice}", stacklevel=3)
-        return model
-    finally:
-        model.zero_grad()
-
-
-def recorded(
-    model: Transformer,
-    batch: tuple,  # of `Batches`: to try it on
-    compile: bool = False,  # each shape of batch too
-):
-    "The model with its steps recorded as CUDA graphs; the model itself, with a warning, where that fails."
-    network = RecordedModel(model, compile)
-    return if_it_works(network, model, batch, "Recording CUDA graphs", "--cuda-graphs=false")
-
-
-# %% ../../nbs/training/04_train.ipynb #8be35b28
-def fuse(
-    model: Transformer,
-    batch: tuple,  # of `Batches`: to try it on
-    backend: str = "inductor",  # of `torch.compile`
-):
-    """The model through `torch.compile`, which fuses its operations; the model itself, with a warning, where
-    the compiler fails. A first batch is tried at once, and takes a minute or so."""
-    # The spelling loss takes lengths on the CPU, which the compiler does not like: it stays as it is.
-    model.spelling_loss = torch.compiler.disable(spelling_loss)
-    fused = torch.compile(model, dynamic=True, backend=backend)
-    return if_it_works(fused, model, batch, "torch.compile", "--compile=false")
 
 
 # %% ../../nbs/training/04_train.ipynb #b4f5670d
@@ -168,9 +126,15 @@ class ProcessGroup:
             distributed.all_reduce(values)
         return values / self.world_size
 
+    def agree(self, *flags) -> list:  # of bool
+        "Whether each flag is set in any process. Every process must call this."
+        return [
+            share > 0 for share in self.mean(torch.tensor([float(bool(flag)) for flag in flags])).tolist()
+        ]
+
     def any(self, flag) -> bool:
         "Whether the flag is set in any process. Every process must call this."
-        return bool(self.mean(torch.tensor(float(bool(flag)))))
+        return self.agree(flag)[0]
 
     def barrier(self):
         "Wait until all processes are here. Every process must call this."
@@ -198,6 +162,35 @@ def out_of_patience(metrics: list, config: Config) -> bool:
         return False
     losses = [row["test_loss"] for row in metrics if "test_loss" in row]  # of validation data
     return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= config.patience
+
+
+# %% ../../nbs/training/04_train.ipynb #2cc367c5
+SAVED_FIRST = 10  # steps: a run that is cut off soon leaves something
+SAVED_EVERY = 120.0  # seconds between checkpoints at most: what a run that is cut off loses
+
+
+def lacks_checkpoint(log) -> bool:  # a `TrainingLogger`, or what has its `state` and `saved_at`
+    "Whether a checkpoint is due between evaluations: after the first steps, and every few minutes."
+    return log.state.step == SAVED_FIRST or time.monotonic() - log.saved_at > SAVED_EVERY
+
+
+class Notices:
+    "Troubles that do not end a run: each is told when it begins, and not again while it goes on."
+
+    def __init__(self):
+        self.troubles = set()
+
+    @contextlib.contextmanager
+    def tolerate(self, what: str):  # what is not done then: "The losses are not plotted"
+        "Within `with`, what fails is told, and goes no further."
+        try:
+            yield
+        except Exception as e:  # disks, drivers and plots fail in many ways
+            if what not in self.troubles:
+                tell(f"{what} ({type(e).__name__}: {first_line(e)}); the rest goes on.")
+            self.troubles.add(what)
+        else:
+            self.troubles.discard(what)
 
 
 @dataclasses.dataclass
@@ -229,6 +222,9 @@ class TrainingLogger:
     pictures: list = dataclasses.field(default_factory=list)  # paths of the newest
     # Since the last row about steps, or the last evaluation, whose time does not count.
     throughput: Throughput = dataclasses.field(default_factory=Throughput)
+    notices: Notices = dataclasses.field(default_factory=Notices)
+    saved: Saved = Saved(None)  # how the last checkpoint went
+    saved_at: float = dataclasses.field(default_factory=time.monotonic)  # seconds
 
     @property
     def folder(self) -> Path:
@@ -270,7 +266,8 @@ class TrainingLogger:
         "Add a row to the metrics, for the step that was done last."
         self.metrics.append({"step": self.state.step, **row})
         if self.group.is_main_process:
-            write_metrics(self.folder, self.metrics)
+            with self.notices.tolerate("Rows of metrics.jsonl are not written yet"):
+                write_metrics(self.saved.place or self.folder, self.metrics)
             self.tracker.log(self.metrics[-1])
             self.call_watch()
 
@@ -278,6 +275,12 @@ class TrainingLogger:
         "Hand on what there is to whoever watches."
         if self.watch:
             self.watch(self.metrics, self.pictures)
+
+    def lacks_evaluation(self) -> bool:
+        "Whether the model should be evaluated now: every `log_every` steps and at the end, once each time."
+        step = self.state.step
+        due = self.finished or (step > 0 and step % self.config.log_every == 0)
+        return due and not any(row["step"] == step and "test_loss" in row for row in self.metrics)
 
 
 # %% ../../nbs/training/04_train.ipynb #f7cb8d0c
@@ -298,39 +301,83 @@ def open_run(config: Config, state: TrainingState, group: ProcessGroup, watch=No
         Tracker(tracked, folder, metrics) as tracker,
         tqdm(**shown, desc=str(folder), disable=hidden) as bar,
     ):
+        logger = TrainingLogger(config, state, group, tracker, bar, watch, metrics)
         if group.is_main_process and not config.resume:
-            save_state(folder / "state.pt", state.model, state.optimizer, state.step, state.best_loss)
-        yield TrainingLogger(config, state, group, tracker, bar, watch, metrics)
+            write_state(logger, folder)
+        yield logger
 
 
 # %% ../../nbs/training/04_train.ipynb #4a54309c
+def write_state(logger: TrainingLogger, folder: Path, pending: list = ()):  # of `fetch_pending`
+    "Write `state.pt`, which is what it takes to go on."
+    s = logger.state
+    save_state(folder / "state.pt", s.model, s.optimizer, s.step, s.best_loss, pending, s.beside())
+
+
+def write_checkpoint(logger: TrainingLogger, folder: Path, pending: list, loss: float | None, best: bool):
+    """Write a checkpoint into the run's folder or another one; the arguments are those of `save_checkpoint`.
+    Raises `CursiveError`."""
+    state = logger.state
+    model_files = ["last.safetensors", "best.safetensors"] if best else ["last.safetensors"]
+    if folder != logger.folder:
+        save_config(logger.config, folder / "config.json")
+        known = logger.folder / "best.safetensors"
+        if not best and known.exists() and not (folder / known.name).exists():
+            write_atomic(folder / known.name, known.read_bytes())
+    write_metrics(folder, logger.metrics)  # there may be rows that could not be written
+    write_state(logger, folder, pending)
+    for name in model_files:
+        save_model(state.model, folder / name, state.step, loss)
+
+
+# %% ../../nbs/training/04_train.ipynb #d983299e
+def save_where_possible(
+    log,  # a `TrainingLogger`, or what has its `folder`, `state`, `saved` and `saved_at`
+    write: typing.Callable,  # takes a folder
+    command: str = "train",  # that resumes the run
+):
+    "Save a run in its folder or, where that takes nothing, in a second place, which is told."
+    before = log.saved.place
+    log.saved = save_in_first([log.folder, *second_places(log.folder, log.state.run)], write)
+    log.saved_at = time.monotonic()
+    place, error = log.saved
+    if place == log.folder:
+        clear_second_places(log.folder, log.state.run)
+    elif place is None:
+        tell(f"{error} Step {log.state.step} is saved nowhere; training goes on.")
+    elif place != before:
+        how = how_to_resume(place, command)
+        tell(f"{error} The run is saved in {place} until then; go on with: {how}")
+
+
 def save_checkpoint(
     logger: TrainingLogger,
     loss: float | None = None,  # on validation, if it is known, nats a token
     best: bool = False,  # whether it is the lowest so far
 ):
-    """Write `state.pt`, which is what it takes to go on, and the model as `last.safetensors`, as
-    `best.safetensors` too if it is the best; and have them uploaded. Every process must call this."""
-    state = logger.state
-    folder = logger.folder
+    """Write `state.pt` and the model as `last.safetensors`, as `best.safetensors` too if it is the best,
+    where there is room for them. Every process must call this."""
     # This sums over processes, so it stands before only the main one goes on.
     pending = logger.fetch_pending()
+    logger.saved_at = time.monotonic()
     if not logger.group.is_main_process:
         return
-    save_state(folder / "state.pt", state.model, state.optimizer, state.step, state.best_loss, pending)
-    save_model(state.model, folder / "last.safetensors", state.step, loss)
-    if best:
-        save_model(state.model, folder / "best.safetensors", state.step, loss)
-    logger.tracker.checkpoint(best=best)
+    save_where_possible(logger, lambda folder: write_checkpoint(logger, folder, pending, loss, best))
+
+
+# %% ../../nbs/training/04_train.ipynb #3cd73a0a
+def send_checkpoint(logger: TrainingLogger, best: bool = False):
+    "Have the checkpoint that was saved last uploaded, wherever it lies."
+    if logger.saved.place:
+        logger.tracker.checkpoint(best, logger.saved.place)
 
 
 def say_stopped(logger: TrainingLogger, received: str | None):  # the signal; None if another process got it
     "Say how to go on with a run that was stopped."
-    if logger.group.is_main_process:
+    if logger.saved.place:
         by = received or "a signal to another process"
         done = f"Stopped by {by} at step {logger.state.step}; everything is saved."
-        how = f"cursive train --resume --run-dir {logger.folder}"
-        logger.bar.write(f"{done} Go on with: {how}", file=sys.stderr)
+        tell(f"{done} Go on with: {how_to_resume(logger.saved.place)}")
 
 
 # %% ../../nbs/training/04_train.ipynb #028b337f
@@ -373,27 +420,35 @@ def evaluate(logger: TrainingLogger, evaluator: Evaluator):
     """Add a row with the validation loss, as `test_loss`, save the model, and have it write. Every process
     must call this: all score the model, so that they agree on `logger.finished`."""
     state = logger.state
+    save_checkpoint(logger)  # before anything that may fail
     score = evaluator.score(state.model)
     loss = check_finite(score.per_token, state.step)
     row = dict(test_loss=loss, test_loss_per_word=score.per_word)
     if score.points:
         row["test_loss_per_point"] = score.per_point
-    if logger.group.is_main_process:
-        row["character_error"] = written_legibility(state.model, evaluator.validation).character_error
     chosen = loss
     if evaluator.choose_by is not None and logger.group.is_main_process:
         chosen = row["choice"] = evaluator.choose_by(state.model)
-    logger.add_row(row)
     best = state.best_loss is None or chosen < state.best_loss
     if best:
         state.best_loss = chosen
     save_checkpoint(logger, loss, best)
     if logger.group.is_main_process:
-        save_pictures(logger, evaluator)
+        with logger.notices.tolerate("Words are not read back"):
+            row["character_error"] = written_legibility(state.model, evaluator.validation).character_error
+    logger.add_row(row)
+    if logger.group.is_main_process:
+        send_checkpoint(logger, best)
+        logger.pictures = []
+        with logger.notices.tolerate("Pictures are not made"):
+            save_pictures(logger, evaluator)
+        logger.tracker.log_samples(state.step, logger.pictures, state.model)
+        logger.call_watch()
         logger.bar.set_postfix_str(f"validation loss {loss:.3f}")
     logger.throughput = Throughput()
 
 
+# %% ../../nbs/training/04_train.ipynb #cb66e7ab
 def save_pictures(logger: TrainingLogger, evaluator: Evaluator):
     """Have the model write a training text and a validation text, by the likeliest tokens and drawn at
     random, into `samples/`, and plot the losses so far as `loss.png`."""
@@ -404,11 +459,10 @@ def save_pictures(logger: TrainingLogger, evaluator: Evaluator):
             prefix = f"step_{step:06d}_"
             paths += save_samples(model, dataset, 1, do_sample, logger.folder / "samples", prefix)
     logger.pictures = paths
-    logger.tracker.log_samples(step, logger.pictures, model)
-    logger.call_watch()
-    curves = io.BytesIO()
-    plot_metrics(logger.metrics)[0].savefig(curves, format="png", dpi=120)
-    write_atomic(logger.folder / "loss.png", curves.getvalue())
+    with logger.notices.tolerate("The losses are not plotted"):
+        curves = io.BytesIO()
+        plot_metrics(logger.metrics)[0].savefig(curves, format="png", dpi=120)
+        write_atomic(logger.folder / "loss.png", curves.getvalue())
 
 
 # %% ../../nbs/training/04_train.ipynb #3d813058
@@ -433,11 +487,40 @@ def train_step(network, batches: Batches, logger: TrainingLogger):
 
 
 # %% ../../nbs/training/04_train.ipynb #0ac34a4d
+def run_steps(logger: TrainingLogger, evaluator: Evaluator, network, batches: Batches, stop: StopSignal):
+    "Train and evaluate until the run is at its end or stopped. Every process must call this."
+    config = logger.config
+    while True:
+        # That may be so at once, where a run goes on that was cut off while it was evaluated.
+        if logger.lacks_evaluation():
+            evaluate(logger, evaluator)
+        stopped, due = logger.group.agree(stop.received, lacks_checkpoint(logger))
+        if logger.finished or stopped:
+            return
+        if due:
+            save_checkpoint(logger)
+        train_step(network, batches, logger)
+        if logger.state.step % config.print_every == 0 or logger.state.step == config.max_steps:
+            logger.report()
+
+
+def bring_home(config: Config, command: str = "train"):
+    "Bring a run that goes on back to its folder, where that took nothing at last. Raises `CursiveError`."
+    place = bring_back(Path(config.run_dir), command) if config.resume else None
+    if place:
+        tell(f"The run was saved last in {place}, and has been brought back to {config.run_dir}.")
+
+
+# %% ../../nbs/training/04_train.ipynb #3083c1b8
 def train_loop(group: ProcessGroup, config: Config, watch=None, choose_by=None) -> Run:
     "Train as one process of a group."
     config = download_wandb_run(config)  # only where `load_from_run_id` names one that can be resumed
+    if group.is_main_process:
+        bring_home(config)
+    group.barrier()
     training, validation = create_datasets(adopt_tokens(config))
-    state = start_or_resume(set_sizes(config, training.words), Path(config.run_dir))
+    config = set_sizes(config, training.words)
+    state = start_or_resume(config, Path(config.run_dir), (training, validation))
     group.barrier()  # the main process may write only when all have seen what is in the folder
     model = state.model
     batches = Batches(training, model.lm_head.weight.device, group.rank, group.world_size)
@@ -450,41 +533,16 @@ def train_loop(group: ProcessGroup, config: Config, watch=None, choose_by=None) 
             logger.bar.set_postfix_str("preparing the first step")
             network = fast_network(model, config, batches(state.step))
         network = group.wrap_ddp(network)
-        while not logger.finished and not group.any(stop.received):
-            train_step(network, batches, logger)
-            # The original's names: `print_every` adds a row of metrics; `log_every` evaluates, saves
-            # checkpoints and makes pictures.
-            if state.step % config.print_every == 0 or state.step == config.max_steps:
-                logger.report()
-            if state.step % config.log_every == 0:
-                evaluate(logger, evaluator)
+        run_steps(logger, evaluator, network, batches, stop)
         if not logger.finished:
             save_checkpoint(logger)
+            send_checkpoint(logger)
             say_stopped(logger, stop.received)
-        # The last step is evaluated too where it is no multiple of `log_every`.
-        elif not any(row["step"] == state.step and "test_loss" in row for row in logger.metrics):
-            evaluate(logger, evaluator)
-    return Run(logger.folder, model.eval(), logger.metrics, logger.finished)
+        logger.saved.check()
+    return Run(logger.saved.place or logger.folder, model.eval(), logger.metrics, logger.finished)
 
 
 # %% ../../nbs/training/04_train.ipynb #f10b02af
-def fast_network(
-    model: Transformer,
-    config: Config,
-    batch: tuple,  # of `Batches`, on the model's device: to try it on
-):
-    "The model as its device trains it fastest: on a CPU in blocks of a batch, on a CUDA GPU recorded."
-    device = batch[0].device.type
-    if device == "cpu":
-        return use_cpu_kernels(model)
-    if device != "cuda":
-        return model
-    torch.set_float32_matmul_precision("high")  # TF32, where bfloat16 is not used
-    if config.cuda_graphs:
-        return recorded(model, batch, config.compile)
-    return fuse(model, batch) if config.compile else model
-
-
 def train(
     config: Config,
     watch=None,  # called with the metrics so far and the paths of the newest pictures, in place of a bar
@@ -498,6 +556,7 @@ def train(
 
 
 # %% ../../nbs/training/04_train.ipynb #e9cacbe9
+@checks_arguments
 def launch(
     config: Config,
     processes: int,  # one a GPU, or several on a CPU
@@ -518,17 +577,17 @@ def launch(
         start_method="spawn",
     )
     try:
-        finished = elastic_launch(how, train_one)(config)
+        run = elastic_launch(how, train_one)(config)[0]
     except ChildFailedError as e:
         rank, failure = e.get_first_failure()
         said = failure.message["message"] if isinstance(failure.message, dict) else failure.message
         what = f"Process {rank} of {processes} failed, and the others were stopped."
         raise CursiveError(f"{what} {said.removeprefix('CursiveError: ')}") from e
-    folder = Path(config.run_dir)
-    model = load_checkpoint(folder / "last.safetensors", config.device)
-    return Run(folder, model, read_metrics(folder), finished[0])
+    model = load_checkpoint(run["folder"] / "last.safetensors", config.device)
+    return Run(model=model, metrics=read_metrics(run["folder"]), **run)
 
 
-def train_one(config: Config) -> bool:  # whether the run finished
+def train_one(config: Config) -> dict:  # of what a `Run` has beside model and metrics
     "What each process of `launch` does."
-    return train(config).finished
+    run = train(config)
+    return dict(folder=run.folder, finished=run.finished)

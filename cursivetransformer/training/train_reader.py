@@ -20,6 +20,8 @@ __all__ = [
     "measure",
     "start_reader",
     "ReaderLog",
+    "write_reader",
+    "measure_reader",
     "take_step",
     "words_to_read",
     "train_reader",
@@ -27,7 +29,6 @@ __all__ = [
 
 # %% ../../nbs/training/05_train_reader.ipynb #2d02850a
 import os
-import sys
 import time
 import typing
 from pathlib import Path
@@ -36,13 +37,17 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from ..config import Config, ConfigError, preset, save_config, takes
+from ..config import Config, ConfigError, preset, save_config, takes, checks_arguments
 from ..data.banks import load_bank, split_words, usable
 from ..data.dataset import synthetic_words
 from ..data.distort import distorted, find_dots, through_chain, through_polar, with_faults
 from ..data.seeds import sample_rng
 from ..ink.points import SHEAR, Augmentation, shear
 from ..model.checkpoint import pick_device, save_state
+from ..model.places import Saved, how_to_resume
+from ..model.speed import autocast
+
+# %% ../../nbs/training/05_train_reader.ipynb #ab6b9286
 from .optim import Schedule
 from cursivetransformer.training.runs import (
     MAY_CHANGE,
@@ -50,10 +55,12 @@ from cursivetransformer.training.runs import (
     StopSignal,
     TrainingState,
     read_metrics,
+    resumed_schedule,
     state_to_resume,
+    tell,
     write_metrics,
 )
-from .train import autocast
+from .train import Notices, bring_home, lacks_checkpoint, save_where_possible
 from cursivetransformer.writing.reader import (
     VIEW,
     Reader,
@@ -203,7 +210,9 @@ def measure(reader: Reader, inks: list, texts: list) -> tuple:  # (nats a charac
 def start_reader(config: Config, folder: Path) -> TrainingState:
     "What a reader's run begins with. Raises `CursiveError` as `state_to_resume` does."
     saved = state_to_resume(config, folder)
-    view = VIEW if saved is None else load_reader(folder).view  # a run goes on seeing what it saw
+    view = VIEW
+    if saved is not None:  # a run goes on seeing what it saw
+        view = saved["view"] if "view" in saved else load_reader(folder).view
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         reader = Reader(config.alphabet.replace(" ", ""), view=view).to(pick_device(config.device))
@@ -211,12 +220,14 @@ def start_reader(config: Config, folder: Path) -> TrainingState:
     optimizer = torch.optim.AdamW(
         reader.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
     )
-    step = 0
-    if saved is not None:
-        step = saved["step"]
-        reader.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-    return TrainingState(reader.train(), optimizer, Schedule(optimizer, config, step), step)
+    if saved is None:
+        return TrainingState(reader.train(), optimizer, Schedule(optimizer, config))
+    reader.load_state_dict(saved["model"])
+    schedule = resumed_schedule(optimizer, config, saved)
+    state = TrainingState(reader.train(), optimizer, schedule, saved["step"])
+    state.pending = [torch.tensor(loss, device=reader.head.weight.device) for loss in saved["pending"]]
+    state.run = saved.get("run") or state.run
+    return state
 
 
 # %% ../../nbs/training/05_train_reader.ipynb #5cc4848f
@@ -232,49 +243,72 @@ class ReaderLog:
         self.texts = [w.text for w in held_out]
         self.faults = with_faults(held_out)
         self.bar = bar  # of tqdm
-        self.losses = []  # since the last line of metrics
         self.since = time.perf_counter()
+        self.notices = Notices()
+        self.saved = Saved(None)  # how saving went the last time
+        self.saved_at = time.monotonic()  # seconds
 
     def add(self, figures: dict):
         "Add a line of metrics."
         self.metrics.append({"step": self.state.step, **figures})
-        write_metrics(self.folder, self.metrics)
+        with self.notices.tolerate("Rows of metrics.jsonl are not written yet"):
+            write_metrics(self.saved.place or self.folder, self.metrics)
 
     def report(self):
         "Add a line of metrics about the steps since the last one."
-        loss = torch.stack(self.losses).mean().item()
+        losses = self.state.pending
+        loss = torch.stack(losses).mean().item()
         rate = self.state.schedule.get_last_lr()[0]
-        seconds = (time.perf_counter() - self.since) / len(self.losses)
+        seconds = (time.perf_counter() - self.since) / len(losses)
+        self.state.pending = []
         self.add(dict(train_loss=loss, learning_rate=rate, seconds_per_step=seconds))
-        self.losses = []
         self.since = time.perf_counter()
 
-    def save(self):
-        "Measure the reader on the held-out words, and keep it and what it takes to go on."
-        state, config = self.state, self.config
-        nats, found = measure(state.model, self.inks, self.texts)
-        errors = dict(character_error=found.character_error, word_error=found.word_error)
-        said, _ = state.model.eval().judge(as_chained(self.faults))
-        state.model.train()
-        missed = sum(s != w.text for s, w in zip(said, self.faults)) / max(1, len(self.faults))
-        self.add(dict(test_loss=nats, dot_error=missed, **errors))
+    def lacks_measure(self) -> bool:
+        "Whether the reader should be measured now: every `log_every` steps and at the end, once each time."
+        step = self.state.step
+        due = step >= self.config.max_steps or (step > 0 and step % self.config.log_every == 0)
+        return due and not any(row["step"] == step and "test_loss" in row for row in self.metrics)
+
+    def save(self, errors: dict | None = None):  # of `measure_reader`; None if they are not known
+        "Write what it takes to go on and, with its errors, the reader, where there is room for them."
+        save_where_possible(self, lambda folder: write_reader(self, folder, errors), "train-reader")
+
+
+# %% ../../nbs/training/05_train_reader.ipynb #95198467
+def write_reader(log: ReaderLog, folder: Path, errors: dict | None):
+    "Write a reader's run into its folder or another one. Raises `CursiveError`."
+    state, config = log.state, log.config
+    if folder != log.folder:
+        save_config(config, folder / "config.json")
+    write_metrics(folder, log.metrics)
+    if errors:
         kept = [name for name in KNOBS if name not in MAY_CHANGE or name == "max_steps"]
-        save_reader(
-            state.model,
-            self.folder / "reader.safetensors",
-            step=state.step,
-            words=len(self.texts),
-            config={name: getattr(config, name) for name in kept},
-            **errors,
-        )
-        save_state(self.folder / "state.pt", state.model, state.optimizer, state.step, None)
-        wrong = f"held-out characters wrong {found.character_error:.2%}, dots {missed:.1%}"
-        self.bar.set_postfix_str(wrong)
+        settings = {name: getattr(config, name) for name in kept}
+        path = folder / "reader.safetensors"
+        save_reader(state.model, path, step=state.step, words=len(log.texts), config=settings, **errors)
+    pending = [loss.item() for loss in state.pending]
+    beside = state.beside() | {"view": state.model.view}
+    save_state(folder / "state.pt", state.model, state.optimizer, state.step, None, pending, beside)
+
+
+def measure_reader(log: ReaderLog):
+    "Measure a reader on the held-out words, and keep it. What it takes to go on is kept before."
+    log.save()
+    reader = log.state.model
+    nats, found = measure(reader, log.inks, log.texts)
+    errors = dict(character_error=found.character_error, word_error=found.word_error)
+    said, _ = reader.eval().judge(as_chained(log.faults))
+    reader.train()
+    missed = sum(s != w.text for s, w in zip(said, log.faults)) / max(1, len(log.faults))
+    log.add(dict(test_loss=nats, dot_error=missed, **errors))
+    log.save(errors)
+    log.bar.set_postfix_str(f"held-out characters wrong {found.character_error:.2%}, dots {missed:.1%}")
 
 
 # %% ../../nbs/training/05_train_reader.ipynb #e4fb4942
-def take_step(state: TrainingState, batch: ReaderBatch, grad_clip: float) -> torch.Tensor:  # (), the loss
-    "Move a reader's weights by one batch."
+def take_step(state: TrainingState, batch: ReaderBatch, grad_clip: float):
+    "Move a reader's weights by one batch; its loss is `pending`."
     loss = ctc_loss(state.model, batch)
     state.optimizer.zero_grad()
     loss.backward()
@@ -282,7 +316,7 @@ def take_step(state: TrainingState, batch: ReaderBatch, grad_clip: float) -> tor
     state.optimizer.step()
     state.schedule.step()
     state.step += 1
-    return loss.detach()
+    state.pending.append(loss.detach())
 
 
 # %% ../../nbs/training/05_train_reader.ipynb #a8dfc394
@@ -296,6 +330,7 @@ def words_to_read(config: Config) -> tuple[list, list]:  # of `Word`
 
 
 # %% ../../nbs/training/05_train_reader.ipynb #a500fe08
+@checks_arguments
 def train_reader(
     config: Config,  # of `reader_config`
 ) -> Run:
@@ -303,29 +338,35 @@ def train_reader(
     is its `reader.safetensors`. Raises `CursiveError`."""
     from tqdm.auto import tqdm
 
-    folder = Path(config.run_dir)
     last = config.max_steps
     training, held_out = words_to_read(config)
-    state = start_reader(config, folder)
-    reader = state.model
-    batches = ReaderBatches(training, reader, config)
-    save_config(config, folder / "config.json")
-    shown = dict(total=last, initial=state.step, unit="step", dynamic_ncols=True, desc=str(folder))
+    bring_home(config, "train-reader")
+    state = start_reader(config, Path(config.run_dir))
+    save_config(config, Path(config.run_dir) / "config.json")
+    shown = dict(total=last, initial=state.step, unit="step", dynamic_ncols=True, desc=config.run_dir)
     with StopSignal() as stop, tqdm(**shown) as bar:
         log = ReaderLog(config, state, held_out, bar)
-        steps = range(state.step, last)
-        for batch in prepared(batches, steps, reader.head.weight.device):
+        if not config.resume:
+            log.save()
+        if log.lacks_measure():  # it was cut off while it was measured, or has no step to take
+            measure_reader(log)
+        batches = ReaderBatches(training, state.model, config)
+        for batch in prepared(batches, range(state.step, last), state.model.head.weight.device):
             if stop.received:
                 break
-            log.losses.append(take_step(state, batch, config.grad_clip))
+            if lacks_checkpoint(log):
+                log.save()
+            take_step(state, batch, config.grad_clip)
             bar.update()
             if state.step % config.print_every == 0 or state.step == last:
                 log.report()
-            if state.step % config.log_every == 0 or state.step == last:
-                log.save()
+            if log.lacks_measure():
+                measure_reader(log)
         if state.step < last:
-            log.save()
-            done = f"Stopped by {stop.received} at step {state.step}; everything is saved."
-            go_on = f"cursive train-reader --resume --run-dir {folder}"
-            bar.write(f"{done} Go on with: {go_on}", file=sys.stderr)
-    return Run(folder, reader.eval(), log.metrics, finished=state.step >= last)
+            measure_reader(log)
+    log.saved.check()
+    run = Run(log.saved.place or log.folder, state.model.eval(), log.metrics, finished=state.step >= last)
+    if not run.finished:
+        done = f"Stopped by {stop.received} at step {state.step}; everything is saved."
+        tell(f"{done} Go on with: {how_to_resume(run.folder, 'train-reader')}")
+    return run

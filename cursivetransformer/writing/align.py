@@ -22,7 +22,7 @@ import dataclasses
 
 import numpy as np
 
-from ..config import CursiveError
+from ..config import CursiveError, checks_arguments
 from ..ink.curves import flatten, on_page
 from ..ink.points import strokes
 from ..model.transformer import Transformer
@@ -76,6 +76,7 @@ def attention_to_text(
     return trace.looks(heads or pointers([trace]))[:, : len(trace.text)]
 
 
+@checks_arguments
 def align_strokes(
     trace: Trace,
     heads: list | None = None,  # (layer, head) whose attention counts; those that point best if None
@@ -90,6 +91,7 @@ def align_strokes(
     return Alignment(path, path[trace.move_of_point], coverage, float(along.mean()))
 
 
+@checks_arguments
 def pointers(
     traces: list,  # of `Trace`
     count: int = 3,  # heads

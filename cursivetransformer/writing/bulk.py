@@ -58,9 +58,19 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import CursiveError, atomic_file, checked, takes, write_atomic
+from cursivetransformer.config import (
+    CursiveError,
+    atomic_file,
+    checked,
+    patiently,
+    takes,
+    checks_arguments,
+    write_atomic,
+)
 from ..data.banks import to_item
 from ..data.seeds import sample_rng
+
+# %% ../../nbs/writing/11_bulk.ipynb #9718798a
 from ..ink.curves import MM
 from ..ink.pictures import png_writer
 from ..ink.points import Word
@@ -392,7 +402,14 @@ def save_part(
     write_table(unfinished / "labels.tsv", ("file", "text", "hand") if several else ("file", "text"), labels)
     if bulk.boxes:
         save_boxes(inked, pictures, names, unfinished / "boxes.json")
-    os.replace(unfinished, part_path(folder, name, bulk.format))
+    part = part_path(folder, name, bulk.format)
+    try:
+        patiently(lambda: os.replace(unfinished, part))
+    except OSError as e:
+        reason = (
+            f"Cannot write {part}: {e.strerror or e}. Mend that and start again: the parts so far are kept."
+        )
+        raise CursiveError(reason) from e
 
 
 # %% ../../nbs/writing/11_bulk.ipynb #d8553612
@@ -445,7 +462,7 @@ def claim(folder: Path, ours: dict):
     if not path.exists():
         write_atomic(path, json.dumps(ours, indent=1) + "\n")
     try:
-        there = json.loads(path.read_text())
+        there = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
         raise CursiveError(f"Cannot read {path} ({e}); give another folder.") from e
     if not isinstance(there, dict):
@@ -514,6 +531,7 @@ def hands_and_options(options: WritingOptions, model: Transformer | None) -> tup
 
 # %% ../../nbs/writing/11_bulk.ipynb #f526b18e
 @takes(BulkOptions)
+@checks_arguments
 def write_bulk(
     lines: list,  # texts, each to be a line of ink
     out_dir: str | os.PathLike,

@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..config import CursiveError
+from ..config import CursiveError, checks_arguments
 from ..data.dataset import StrokeDataset, input_and_target, pad_stack, thinning
 from ..ink.points import LINE_START
 from ..ink.tokenizers import tokenizer_of
@@ -231,6 +231,7 @@ class AttentionCapture:
 
 # %% ../../nbs/writing/04_capture.ipynb #b2eeb26a
 @contextlib.contextmanager
+@checks_arguments
 def capture(
     model: Transformer,
     kinds: tuple = KINDS,  # of attention to keep
@@ -261,6 +262,7 @@ def rows_at_once(kinds: tuple) -> int:
     return SELF_ROWS if "self" in kinds else BATCH_ROWS
 
 
+@checks_arguments
 def trace_words(
     model: Transformer,
     texts: list,  # of words in the model's alphabet
@@ -320,6 +322,7 @@ def batch_of(
 
 # %% ../../nbs/writing/04_capture.ipynb #13d4cb7d
 @torch.no_grad()
+@checks_arguments
 def replay(
     model: Transformer,
     traces: list,  # of `Trace`
@@ -340,6 +343,7 @@ def replay(
     return replayed, torch.cat(nats).numpy()
 
 
+@checks_arguments
 def trace_ink(
     model: Transformer,
     words: list,  # of `Word`

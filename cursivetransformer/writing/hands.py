@@ -64,7 +64,8 @@ from pathlib import Path
 
 import torch
 
-from ..config import CursiveError, did_you_mean, write_atomic
+from ..config import CursiveError, checks_arguments, did_you_mean, write_atomic
+from ..files import NOT_THERE, is_reserved, shortened, what_is
 from ..ink.points import Provenance
 from cursivetransformer.model.checkpoint import (
     digest,
@@ -72,6 +73,7 @@ from cursivetransformer.model.checkpoint import (
     in_words,
     load_checkpoint,
     read_safetensors,
+    wrong_kind,
 )
 from ..model.lora import low_rank_changes, shared_weights, vectors_of, with_vector
 from ..model.transformer import Transformer
@@ -163,6 +165,8 @@ def check_name(name: str):
             f"A hand cannot be called {name!r}: a name has 1 to {LONGEST_NAME} characters, none of them "
             f"one of {REFUSED}, and no space or dot at its ends."
         )
+    if is_reserved(name) or shortened(name) != name:
+        raise CursiveError(f"A hand cannot be called {name!r}: not every system has files of that name.")
 
 
 def same_name(name: str, names: Iterable[str]) -> str | None:
@@ -211,6 +215,7 @@ def check_notes(facts: dict):
 
 
 # %% ../../nbs/writing/01_hands.ipynb #bf6f377d
+@checks_arguments
 def save_hand(hand: Hand, folder: str | os.PathLike) -> Path:
     "Write a hand as `FOLDER/NAME.hand.safetensors`, atomically. Raises `CursiveError`."
     from safetensors.torch import save
@@ -267,14 +272,17 @@ def hand_from(tensors: dict, facts: dict) -> Hand:
 
 
 # %% ../../nbs/writing/01_hands.ipynb #875226a7
+@checks_arguments
 def read_hand(path: str | os.PathLike) -> Hand:
     "A hand from a file of `save_hand`. Raises `CursiveError`."
     path = Path(path)
-    if path.is_file():
-        check_size(str(path), path.stat().st_size, "weights")
+    kind = what_is(path)
+    if kind in (NOT_THERE, "a folder"):
+        raise CursiveError(f"{path} is {kind}; give a file that ends in {ENDING}.")
+    check_size(str(path), path.stat().st_size, "weights")
     tensors, header = read_safetensors(path)
     if header.get("format") != FORMAT:
-        raise CursiveError(f"{path} is no hand but something else; use a file that ends in {ENDING}.")
+        raise CursiveError(wrong_kind(path, "no hand"))
     if header.get("version") != str(VERSION):
         version = header.get("version")
         raise CursiveError(
@@ -341,6 +349,7 @@ def hands_in_model(
     return [replace(hand_of(model, name, edition), **notes.get(name, {})) for name in model.authors]
 
 
+@checks_arguments
 def known_hands(
     model: Transformer | None = None,  # the bundled default if None
     notes: dict | None = None,  # as for `hands_in_model`
@@ -517,6 +526,7 @@ class OpenHand:
         return Provenance(self.name, self.edition, options.seed)
 
 
+@checks_arguments
 def open_hand(
     author: str | None,  # a name, or a mix such as `sam:0.7+print:0.3`; None: the model's first
     checkpoint: Transformer | str | os.PathLike | None = None,  # a model, or as for `load_checkpoint`

@@ -6,7 +6,6 @@
 __all__ = [
     "FIELD",
     "LONGEST_NAME",
-    "RESERVED",
     "MailRow",
     "read_rows",
     "check_fields",
@@ -33,6 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..config import CursiveError, did_you_mean
+from ..files import is_reserved, shortened
 from ..flags import read_text
 from ..model.checkpoint import load_checkpoint
 from ..model.transformer import Transformer
@@ -102,8 +102,6 @@ def filled_in(template: str, cells: dict) -> str:
 
 # %% ../../nbs/writing/10_mail.ipynb #0da33169
 LONGEST_NAME = 80  # characters taken of a cell
-# Windows keeps these names for devices.
-RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
 
 def safe_name(cell: str) -> str:  # empty where nothing is left
@@ -111,7 +109,7 @@ def safe_name(cell: str) -> str:  # empty where nothing is left
     text = unicodedata.normalize("NFC", cell)
     text = "".join(c if c.isalnum() or c in " _.-" or unicodedata.combining(c) else "-" for c in text)
     text = re.sub(r"\s+", " ", text)[:LONGEST_NAME].strip(" .-")
-    return f"{text}-" if text.lower() in RESERVED else text
+    return f"{text.split('.')[0]}-" if is_reserved(text) else text
 
 
 def name_of(
@@ -128,7 +126,7 @@ def name_of(
         stem = filled_in(stem, cells)
     else:
         stem = "-".join(filter(None, [stem, next(iter(cells.values()))]))
-    stem = stem.strip(" .-") or f"row-{row.number}"
+    stem = shortened(stem).strip(" .-") or f"row-{row.number}"
     name, number = stem, 1
     while (name + ending).lower() in taken:
         number += 1

@@ -9,6 +9,7 @@ __all__ = [
     "FORMATS",
     "SAVED_GROUPS",
     "style_of",
+    "line_of",
     "check_text",
     "ink_of",
     "write_lines",
@@ -52,7 +53,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import CursiveError, atomic_file, did_you_mean, takes
+from ..config import CursiveError, atomic_file, checks_arguments, did_you_mean, quoted, takes
 from ..options import CANVAS_HEIGHT, WritingOptions, with_changes
 
 # %% ../../nbs/writing/09_page.ipynb #b252df35
@@ -125,6 +126,14 @@ def style_of(
 AUTHOR = "cursivetransformer"  # what generated words carry as their author
 
 
+def line_of(index: int, text: TypedText) -> str:
+    "In which line of a text of several lines a word stands, in brackets; lines count from 1."
+    lines = [line for line in text.lines if not line.copy]
+    if len(lines) == 1 and not lines[0].blanks:
+        return ""
+    return f" (line {sum(1 + line.blanks for line in lines if line.first <= index)})"
+
+
 def check_text(
     text: TypedText,
     model: Transformer,
@@ -138,13 +147,14 @@ def check_text(
     for i, word in enumerate(text.words):
         if len(word) > most and not is_drawn(word):
             raise CursiveError(
-                f"Word {i} '{word}' is longer than the {most} characters that the model can read; shorten it."
+                f"Word {i} {quoted(word, 120)}{line_of(i, text)} has {len(word)} characters, more than the "
+                f"{most} characters that the model can read; break it with spaces or hyphens."
             )
         least = len(word) * NARROWEST * measures.letters
         if measures.paper and least > measures.width and not is_drawn(word):
             raise CursiveError(
-                f"Word {i} '{word}' does not fit: at least {least * CANVAS_HEIGHT:.0f} mm, and a line of the "
-                f"paper has {measures.width * CANVAS_HEIGHT:.0f}; make letters smaller, or margins narrower."
+                f"Word {i} '{word}'{line_of(i, text)} does not fit: at least {least * CANVAS_HEIGHT:.0f} mm, "
+                f"and a line of the paper has {measures.width * CANVAS_HEIGHT:.0f}; make letters smaller, or margins narrower."
             )
     rows = sum(1 + line.blanks for line in text.lines)
     if is_envelope(options) and rows > measures.rows:
@@ -188,6 +198,7 @@ def ink_of(
 
 # %% ../../nbs/writing/09_page.ipynb #f0fddcca
 @takes(WritingOptions)
+@checks_arguments
 def write_lines(
     text: str,
     model: Transformer | None = None,  # the bundled default if None
@@ -228,9 +239,10 @@ def options_for(words: list, params: WritingOptions | None, changes: dict) -> Wr
 
 # %% ../../nbs/writing/09_page.ipynb #e10fb17b
 @takes(WritingOptions)
+@checks_arguments
 def write(
     text: str,
-    model: Transformer | None = None,
+    model: Transformer | str | os.PathLike | None = None,  # or where it is, as for `load_checkpoint`
     params: WritingOptions | None = None,
     dataset: StrokeDataset | None = None,
     progress=None,
@@ -276,6 +288,7 @@ def words_again(
 
 # %% ../../nbs/writing/09_page.ipynb #e43c4ba9
 @takes(WritingOptions)
+@checks_arguments
 def respell(
     page: list,  # of placed `Word`s
     indices: list,  # of the words to write again
@@ -524,6 +537,7 @@ def page_writer(
 
 # %% ../../nbs/writing/09_page.ipynb #963ff0d8
 @takes(WritingOptions)
+@checks_arguments
 def save_page(
     words: list,  # of placed `Word`s
     path: str | os.PathLike,  # its ending says what to make, one of `FORMATS`
@@ -537,6 +551,7 @@ def save_page(
 
 
 @takes(WritingOptions)
+@checks_arguments
 def page_bytes(
     words: list,  # of placed `Word`s
     kind: str,  # a key of `FORMATS`
@@ -551,6 +566,7 @@ def page_bytes(
 
 
 # %% ../../nbs/writing/09_page.ipynb #e1118cd8
+@checks_arguments
 def save_samples(
     model: Transformer,
     dataset: StrokeDataset,  # whose texts are written

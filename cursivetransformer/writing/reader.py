@@ -59,8 +59,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..config import ALPHABET, PACKAGE, CursiveError, write_atomic
-from ..model.checkpoint import CheckpointError, digest, one_thread, read_safetensors
+from ..config import ALPHABET, PACKAGE, CursiveError, checks_arguments, write_atomic
+from ..data.seeds import capable_device
+from ..files import NOT_THERE, what_is
+from cursivetransformer.model.checkpoint import (
+    CheckpointError,
+    digest,
+    one_thread,
+    read_safetensors,
+    wrong_kind,
+)
 
 # %% ../../nbs/writing/00_reader.ipynb #2d06dc57
 SPACING = 0.025  # canvas heights between the points that are seen; a letter of the authors' hand is about 24
@@ -221,8 +229,9 @@ def log_likelihood(
 ) -> torch.Tensor:  # (B,) nats; -inf where the text has more letters than there are positions
     "How likely each text is, whichever way it lies along the positions."
     lengths = torch.tensor([len(t) for t in texts])
-    targets = torch.from_numpy(np.concatenate([*map(np.asarray, texts), []]).astype(int)).to(logp.device)
-    return -F.ctc_loss(logp.transpose(0, 1), targets, counts.cpu(), lengths, reduction="none")
+    targets = torch.from_numpy(np.concatenate([*map(np.asarray, texts), []]).astype(int))
+    logp = logp.to(capable_device(logp.device)).transpose(0, 1)
+    return -F.ctc_loss(logp, targets.to(logp.device), counts.cpu(), lengths, reduction="none")
 
 
 # %% ../../nbs/writing/00_reader.ipynb #88b51558
@@ -398,7 +407,7 @@ def check_file(path: Path, weights: dict, header: dict):
             "install the package again."
         )
     if header.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not a reader; use a file that cursive train-reader wrote.")
+        raise CheckpointError(wrong_kind(path, "not a reader"))
     version = header.get("version")
     if not (version or "").isdigit() or int(version) not in VIEWS:
         raise CheckpointError(
@@ -410,13 +419,17 @@ def check_file(path: Path, weights: dict, header: dict):
 
 
 # %% ../../nbs/writing/00_reader.ipynb #f67344a1
+@checks_arguments
 def load_reader(
     path: str | os.PathLike | None = None,  # of `save_reader`, or a run's folder; None is the bundled one
 ) -> Reader:  # in eval mode, on the CPU
     "A reader from its file. Raises `CheckpointError`."
     path = BUNDLED if path is None else Path(path)
-    if path.is_dir():
+    if what_is(path) == "a folder":
         path = path / "reader.safetensors"
+    if what_is(path) == NOT_THERE:
+        wanted = "give a file that cursive train-reader wrote, or the folder of its run"
+        raise CheckpointError(f"Cannot read {path}: there is no such file; {wanted}.")
     weights, header = read_safetensors(path)
     check_file(path, weights, header)
     try:
@@ -429,6 +442,7 @@ def load_reader(
     return reader.eval()
 
 
+@checks_arguments
 def read(
     words: list,  # of `Word`
     reader: Reader | None = None,  # the bundled one if None
@@ -539,6 +553,7 @@ def compare(
     )
 
 
+@checks_arguments
 def legibility(
     words: list,  # of `Word`
     reader: Reader | None = None,  # the bundled one if None

@@ -20,6 +20,7 @@ __all__ = [
 import numpy as np
 
 from ..config import CursiveError
+from ..ink.points import check_words
 from ..ink.sheets import Rule, Sheet
 from ..options import CANVAS_HEIGHT, WritingOptions
 from .layout import DESCENT, X_HEIGHT, Measures, measures_of
@@ -99,6 +100,7 @@ class SheetFiller:
 
     def __call__(self, words: list):
         "Take some words, a line or more."
+        check_words(words)
         if not self.paper:
             if any(word.sheet for word in words):
                 raise CursiveError("The words stand on several sheets: name the paper that they stand on.")

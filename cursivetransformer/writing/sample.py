@@ -45,7 +45,7 @@ from torch.nn.utils import parametrize
 from ..config import CursiveError
 from ..data.banks import load_bank
 from ..data.dataset import GAP, StrokeDataset, pad_stack, thinning
-from ..data.seeds import sample_rng
+from ..data.seeds import capable_device, sample_rng
 from ..ink.points import LINE_START, Word
 from ..ink.tokenizers import tokenizer_of
 from ..ink.tokens import FORBIDDEN, CharTokenizer, StrokeTokenizer
@@ -97,7 +97,7 @@ class Grammar:
 # %% ../../nbs/writing/02_sample.ipynb #38f849c5
 def choose_tokens(
     logits: torch.Tensor,  # (B, vocab)
-    uniform: torch.Tensor,  # (B,) double, in [0, 1)
+    uniform: torch.Tensor,  # (B,) double, in [0, 1); on the device, or on the CPU for one without doubles
     options: WritingOptions,
 ) -> torch.Tensor:  # (B,) ids
     """The next token of each row: the likeliest, or the one that `uniform` falls on among the cumulative
@@ -115,9 +115,9 @@ def choose_tokens(
         ranked[ranked.cumsum(-1) - ranked >= options.top_p] = 0
         probs = torch.zeros_like(probs).scatter(1, order, ranked)
     # In single precision, the rare tokens at the end would add nothing.
-    total = probs.cumsum(-1, dtype=torch.double)
+    total = probs.to(uniform.device).cumsum(-1, dtype=torch.double)
     chosen = torch.searchsorted(total, uniform[:, None] * total[:, -1:], right=True)[:, 0]
-    return chosen.clamp_max(logits.shape[-1] - 1)
+    return chosen.clamp_max(logits.shape[-1] - 1).to(logits.device)
 
 
 # %% ../../nbs/writing/02_sample.ipynb #557e74f2
@@ -317,8 +317,8 @@ class Rows:
         self.grammar = Grammar(self.tokenizer, max(counts), device)
         self.state = self.grammar.start(torch.tensor(counts, device=device))  # (R,) of the grammar
         # All random numbers beforehand, from one generator per group.
-        uniform = [sample_rng(*g.key).random(self.max_steps) for g in groups]
-        self.uniform = torch.from_numpy(np.stack(uniform, 1)).to(device)  # (max_steps, R) for `choose_tokens`
+        uniform = torch.from_numpy(np.stack([sample_rng(*g.key).random(self.max_steps) for g in groups], 1))
+        self.uniform = uniform.to(capable_device(device))  # (max_steps, R) for `choose_tokens`
         # Per row, one entry for each step since the last `record`.
         self.new_tokens = []  # of (R, 1)
         self.new_log_probs = []  # of (R, 1)
@@ -355,7 +355,7 @@ class Rows:
         self.group_of_row = self.group_of_row[rows]
         self.tokens = self.tokens[rows]
         self.state = self.state[rows]
-        self.uniform = self.uniform[:, rows]
+        self.uniform = self.uniform[:, rows.to(self.uniform.device)]
 
     def words(self) -> list[list[WrittenWord]]:  # one list per group
         "What was written, cut into words."

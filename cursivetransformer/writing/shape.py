@@ -19,6 +19,8 @@ __all__ = [
     "takes_rest",
     "drawn_ink",
     "TypedText",
+    "check_letters",
+    "first_unwritable",
     "split_text",
     "copy_of",
     "line_words",
@@ -29,10 +31,11 @@ __all__ = [
 import dataclasses
 import re
 import typing
+import warnings
 
 import numpy as np
 
-from ..config import CursiveError
+from ..config import CursiveError, quoted
 from ..ink.points import with_pen_up
 from ..ink.tokens import fold, fold_character
 from ..options import WritingOptions
@@ -145,6 +148,29 @@ class TypedText(typing.NamedTuple):
     lines: tuple  # of `TypedLine`s
 
 
+# %% ../../nbs/writing/06_shape.ipynb #79d243de
+def check_letters(text: str, alphabet: str):
+    "Say once what is written otherwise. Raises `CursiveError` with the place of what cannot be written."
+    try:
+        fold(re.sub(f"(?m)^\\s*[{DASHES}]\\s|_", " ", text), alphabet)
+    except CursiveError as e:
+        raise CursiveError(f"{first_unwritable(text, alphabet)}: {e}") from None
+
+
+def first_unwritable(text: str, alphabet: str) -> str:
+    "Where the first word stands that has a character without anything in an alphabet; lines count from 1."
+    for number, line in enumerate(text.split("\n"), 1):
+        for place, word in enumerate(line.split(), 1):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    fold(word, alphabet)
+            except CursiveError:
+                return f"Line {number}, word {place} {quoted(word)}"
+    return "The text"
+
+
+# %% ../../nbs/writing/06_shape.ipynb #61a9da91
 def split_text(
     text: str,
     alphabet: str | None = None,  # of the model that is to write; None leaves characters as they are
@@ -154,7 +180,7 @@ def split_text(
     that the alphabet has nothing for."""
     options = options or WritingOptions()
     if alphabet:
-        fold(re.sub(f"(?m)^\\s*[{DASHES}]\\s|_", " ", text), alphabet)  # says once what is written otherwise
+        check_letters(text, alphabet)
     words, lines = [], []
     for line, blanks, new_sheet in typed_lines(text):
         parts = line_words(line, alphabet)

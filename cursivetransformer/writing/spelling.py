@@ -7,8 +7,11 @@ __all__ = [
     "DRAWINGS_PER_TRY",
     "LEAST_SHARE_MENDED",
     "MANY_WRONG",
+    "LONG_WORD",
     "Candidate",
     "read_back",
+    "unmended",
+    "advice_on_long",
     "Redrawing",
     "Misread",
     "Unread",
@@ -29,7 +32,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..config import CursiveError
+from ..config import CursiveError, quoted
 from ..data.dataset import StrokeDataset
 from ..data.seeds import sample_rng
 from ..model.transformer import Transformer
@@ -71,8 +74,35 @@ DRAWINGS_PER_TRY = (1, 2, 4)  # of a word that reads wrong: in the first try to 
 # words, the hand is another, or the model cannot spell yet: drawing again is given up.
 LEAST_SHARE_MENDED = 0.05
 MANY_WRONG = 8  # words
+# Characters that a model spells well in one word. Measured with the bundled one: of 12 made-up words each of
+# 8 to 30 letters every one could be mended, of 12 words of 40 letters only 3.
+LONG_WORD = 30
 
 
+# %% ../../nbs/writing/03_spelling.ipynb #d4c70e6a
+def unmended(
+    texts: list[str],
+    tried: list[int],  # words that were drawn again
+    wrong: list[int],  # those that still read wrong
+    long: bool,  # whether to look at those of more than `LONG_WORD` characters, or at the others
+) -> set[int]:  # words that need not be tried again
+    "Words of a kind, where drawing a good many of them again mended next to none."
+    kind = {i for i in tried if (len(texts[i]) > LONG_WORD) == long}
+    mended = len(kind.difference(wrong))
+    is_hopeless = len(kind) >= MANY_WRONG and mended < LEAST_SHARE_MENDED * len(kind)
+    return kind.intersection(wrong) if is_hopeless else set()
+
+
+def advice_on_long(words: list[tuple]) -> str:  # empty where none is long
+    "What to do about the long ones of some words, (index, text) each, that read wrong."
+    long = [f"{i} {quoted(text)} of {len(text)} characters" for i, text in words if len(text) > LONG_WORD]
+    if not long:
+        return ""
+    do = f"Break them with spaces or hyphens into pieces of {LONG_WORD} characters at most."
+    return f"Too long to be spelled well: {', '.join(long)}. {do}"
+
+
+# %% ../../nbs/writing/03_spelling.ipynb #befc43e8
 class Redrawing(typing.NamedTuple):
     "One more drawing that is wanted of a word."
 
@@ -125,17 +155,18 @@ class Spelling:
         wrong = self.take_better(best, texts, readable, [first[i] for i in readable])
         self.words += len(best)
         self.wrong += len(wrong)
+        hopeless = set()
         for attempt, count in enumerate(self.tries if draw else ()):
-            if not wrong:
+            tried = [i for i in wrong if i not in hopeless]
+            if not tried:
                 break
-            again = [Redrawing(i, attempt, number) for i in wrong for number in range(count)]
-            before = len(wrong)
+            again = [Redrawing(i, attempt, number) for i in tried for number in range(count)]
             wrong = self.take_better(best, texts, [a.index for a in again], list(draw(again)))
-            mended = before - len(wrong)
             self.drawn += len(again)
-            if attempt == 0 and before >= MANY_WRONG and mended < LEAST_SHARE_MENDED * before:
-                self.given_up += len(best)
-                break
+            if attempt == 0:
+                # Long words say nothing about the reader, nor short ones about how long a word may be.
+                hopeless = {i for long in (False, True) for i in unmended(texts, tried, wrong, long)}
+                self.given_up += len(best) * any(len(texts[i]) <= LONG_WORD for i in hopeless)
         self.misread += [Misread(i, texts[i], best[i].said) for i in wrong]
         return {**first, **{i: candidate.drawing for i, candidate in best.items()}}
 
@@ -150,16 +181,19 @@ class Spelling:
     def complaints(self) -> list[str]:  # sentences
         "Every word that reads wrong, and those that could not be read."
         says = []
-        if self.given_up:
+        rest = [word for word in self.misread if len(word.text) <= LONG_WORD]
+        if len(rest) < len(self.misread):
+            says.append(advice_on_long([(word.index, word.text) for word in self.misread]))
+        if rest and self.given_up:
             says.append(
-                f"{len(self.misread)} of {self.words} words read wrong, more than drawing again could mend: "
+                f"{len(rest)} of {self.words} words read wrong, more than drawing again could mend: "
                 "the reader does not know this hand, or the model does not spell. "
                 "Train a reader of the hand (cursive train-reader), or do without."
             )
-        elif self.misread:
-            named = ", ".join(f"{i} {text!r} as {said!r}" for i, text, said in self.misread)
+        elif rest:
+            named = ", ".join(f"{i} {text!r} as {said!r}" for i, text, said in rest)
             says.append(
-                f"{len(self.misread)} of {self.words} words still read wrong: {named}. "
+                f"{len(rest)} of {self.words} words still read wrong: {named}. "
                 "Respell them by hand, or try another seed."
             )
         if self.unread:

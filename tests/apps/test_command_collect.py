@@ -1,12 +1,23 @@
 import dataclasses
+import io
 import json
 import re
+import shlex
 import socket
+import sys
+from pathlib import Path
 
 import pytest
 from commands import Commands
 
-from cursivetransformer.apps.command_collect import ALL_PAIRS, MADE_UP, what_next, wordbank_parser
+from cursivetransformer.apps import lan
+from cursivetransformer.apps.command_collect import (
+    ALL_PAIRS,
+    MADE_UP,
+    invitation,
+    what_next,
+    wordbank_parser,
+)
 from cursivetransformer.data.wordbank import Prompts
 from cursivetransformer.flags import parse_flags, parse_given
 
@@ -126,3 +137,18 @@ def test_the_port_can_be_chosen(command, monkeypatch, tmp_path):
 def test_what_to_do_next():
     assert what_next("a.json", 1).startswith("\na.json has 1 word. Next: cursive data a.json")
     assert "a.json has 20 words" in what_next("a.json", 20)
+
+
+def test_a_terminal_that_cannot_show_the_code_gets_the_address_alone(monkeypatch):
+    url = "http://192.168.0.7:1234/?key"
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert invitation(url).startswith(f"On a tablet or telephone in the same network, open {url}\n")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+    assert lan.qr_text(url) in invitation(url)
+
+
+@pytest.mark.parametrize("name", ["My Drive/a.json", "-x.json", "it's.json"])
+def test_what_to_do_next_can_be_typed(name):
+    said = shlex.split(what_next(name, 20).split("Next: ")[1].split(" says")[0])
+    assert said[:2] == ["cursive", "data"] and Path(said[2]) == Path(name) and not said[2].startswith("-")

@@ -1,11 +1,12 @@
 import dataclasses
 import json
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 from commands import Commands
 
-from cursivetransformer.apps.command_eval import check_eval, eval_parser
+from cursivetransformer.apps.command_eval import check_eval, eval_parser, goals_report
 from cursivetransformer.config import CursiveError
 from cursivetransformer.data.banks import EMBEDDED, load_bank, save_bank
 from cursivetransformer.flags import parse_flags
@@ -175,3 +176,18 @@ def test_sentences_that_are_not_there(command, tmp_path):
     legibility = ["eval", "--dataset", "embedded", "--legibility", "--sentences"]
     assert "no sentence in empty.txt" in command(*legibility, "empty.txt").stderr
     assert "Cannot read none.txt" in command(*legibility, "none.txt").stderr
+
+
+def test_goals_that_cannot_be_written_are_shown(monkeypatch, tmp_path):
+    report = SimpleNamespace(notes=[], to_dict=dict)
+
+    def full(figures, path):
+        raise CursiveError(f"Cannot write {path}: No space left on device.")
+
+    monkeypatch.setattr("cursivetransformer.study.goals.read_goals", lambda *args: report)
+    monkeypatch.setattr("cursivetransformer.study.verdicts.save_figures", full)
+    args = SimpleNamespace(
+        dataset="embedded", checkpoint=None, judge=None, quick=True, two_sample=False, output="found.json"
+    )
+    assert goals_report(args, None, []) is report
+    assert report.notes == ["Cannot write found.json: No space left on device."]

@@ -30,6 +30,7 @@ from cursivetransformer.apps.command_write import (
 )
 from cursivetransformer.config import knob
 from cursivetransformer.data.banks import load_bank
+from cursivetransformer.files import is_reserved
 from cursivetransformer.flags import parse_flags
 from cursivetransformer.options import BulkOptions, WritingOptions
 from cursivetransformer.writing.page import FORMATS
@@ -461,3 +462,9 @@ def test_processes_of_one_machine_take_a_gpu_each(monkeypatch):
     assert local_device() == "cuda:1"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert local_device() == "auto"
+
+
+def test_a_file_named_after_its_text_is_one_on_every_system():
+    for text in "CON", "nul", "../../x", "a/b", "\0", "漢" * 300, "<script>":
+        name = name_after(text)
+        assert not is_reserved(name) and "/" not in name and "\0" not in name and len(name.encode()) < 200

@@ -8,7 +8,7 @@ import torch
 from desk_cases import TEXT, changed, inks, seven_words, stubborn_reader
 from models import small_model
 
-from cursivetransformer.apps.desk import CANDIDATES, PIECE, WritingDesk
+from cursivetransformer.apps.desk import CANDIDATES, PIECE, Sheet, WritingDesk, summary
 from cursivetransformer.config import CursiveError
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.ink.curves import MM, on_page
@@ -263,3 +263,10 @@ def test_words_keep_their_hand_when_they_are_written_again(tmp_path, monkeypatch
     assert [w.provenance for w in words] == [w.provenance for w in desk.sheet.words]
     desk.write("so it")
     assert desk.sheet.words[0].provenance.hand == "Ann"
+
+
+def test_the_panel_names_long_words_and_what_to_do():
+    words = tuple(Word(text, np.zeros((2, 3))) for text in ("so", "a" * 40))
+    said = summary(Sheet(words=words, says={1: "aa"}), 2, [], [])
+    assert f"Too long to be spelled well: 1 '{'a' * 40}' of 40 characters. Break them" in said
+    assert "Too long" not in summary(Sheet(words=words, says={0: "no"}), 2, [], [])

@@ -148,3 +148,81 @@ def test_a_page_may_ask_without_a_socket(tmp_path):
     assert isinstance(texts[0], str) and texts[1] is None
     assert json.loads(answer(page, "PUT", "read", b"[]").content) == {"texts": []}
     page.close()
+
+
+def test_an_address_book_that_may_not_be_changed_is_left_as_it_is(tmp_path):
+    book = tmp_path / "book.json"
+    book.write_text("{}")
+    (tmp_path / "folder").mkdir()
+    for place in book / "below", tmp_path / "folder":
+        keep_address("mine.json", new_address(7), place)
+    assert book.read_text() == "{}" and not list((tmp_path / "folder").iterdir())
+
+
+def raw(page, head, body=b"", close=False):
+    "The code that a request gets, written by hand; 0 where the connection is closed without one."
+    with socket.create_connection(("127.0.0.1", page.port), timeout=60) as s:
+        s.sendall("\r\n".join([*head, "", ""]).encode("latin-1") + body)
+        if close:
+            s.shutdown(socket.SHUT_WR)
+        line = s.makefile("rb").readline().split()
+        return int(line[1]) if line else 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../mine.json", "%2e%2e/mine.json", "..%2fmine.json", "%2e%2e%2fmine.json", "bank%00", "//bank", "Bank"],
+)
+def test_no_path_leads_to_a_file(tmp_path, path):
+    write(tmp_path / "mine.json", [ITEM])
+    page = serve(tmp_path / "mine.json")
+    host = f"127.0.0.1:{page.port}"
+    assert ask(page, host, path=path) == 404
+    assert raw(page, [f"GET http://{host}/{page.token}/bank HTTP/1.1", f"Host: {host}"]) == 404
+    page.close()
+
+
+def test_a_name_that_was_pointed_at_this_machine_is_a_stranger(tmp_path):
+    page = serve(tmp_path / "mine.json")
+    assert ask(page, f"evil.example:{page.port}") == ask(page, f"127.0.0.1.evil.example:{page.port}") == 404
+    assert ask(page, "127.0.0.1") == ask(page, f"127.0.0.1:{page.port + 1}") == ask(page, "") == 404
+    assert raw(page, [f"GET /{page.token}/bank HTTP/1.0"]) == 404  # no name at all
+    page.close()
+
+
+@pytest.mark.parametrize(
+    "lines, body, code",
+    [
+        (["Content-Length: " + "9" * 5000], b"", 413),
+        (["Content-Length: 99999999999"], b"", 413),
+        (["Content-Length: -1"], b"", 411),
+        (["Content-Length: 0x10"], b"", 411),
+        ([], b"", 411),
+        (["Transfer-Encoding: chunked"], b"0\r\n\r\n", 411),
+        (["Transfer-Encoding: chunked", "Content-Length: 2"], b"[]", 411),
+        (["Content-Length: 500"], b'{"revision": 0, "items": []}', 400),  # and no more comes
+        (["Content-Length: 4"], b'{"revision": 0, "items": []}', 400),  # what comes behind is left unread
+    ],
+    ids="huge large negative hex none chunked both short long".split(),
+)
+def test_sizes_that_are_none_change_nothing(tmp_path, capfd, lines, body, code):
+    write(tmp_path / "mine.json", [ITEM])
+    page = serve(tmp_path / "mine.json")
+    head = [f"PUT /{page.token}/bank HTTP/1.1", f"Host: 127.0.0.1:{page.port}"]
+    assert raw(page, [*head, "Content-Type: application/json", *lines], body, close=True) == code
+    page.close()
+    assert (
+        json.loads((tmp_path / "mine.json").read_text()) == [ITEM]
+        and "Traceback" not in capfd.readouterr()[1]
+    )
+
+
+def test_whoever_is_slow_keeps_nobody_waiting(tmp_path):
+    page = serve(tmp_path / "mine.json")
+    slow = [socket.create_connection(("127.0.0.1", page.port), timeout=60) for _ in range(20)]
+    for s in slow:
+        s.sendall(b"PUT /")
+    assert ask(page, f"127.0.0.1:{page.port}") == 200
+    for s in slow:
+        s.close()
+    page.close()

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import warnings
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,6 +32,8 @@ from cursivetransformer.ink.curves import on_page
 from cursivetransformer.ink.points import Word
 from cursivetransformer.ink.sheets import Sheet, WordStyle
 from cursivetransformer.ink.tokens import CharTokenizer
+from cursivetransformer.model.checkpoint import DEFAULT
+from cursivetransformer.writing.reader import BUNDLED
 
 
 def bank(tmp_path, items, name="b.json"):
@@ -323,3 +327,84 @@ def test_pixels_far_beyond_the_canvas_are_asked_after(tmp_path):
     path.write_text(json.dumps([{**ITEM, "points": [[600, 300, 1], [601, 300, 0]]}]))
     with pytest.raises(CursiveError, match="more than 100 canvases away; are these pixels"):
         load_bank(str(path))
+
+
+# Where files lie, and what they are called
+
+
+@pytest.mark.parametrize(
+    "name", ["me+you", "a+b+c", "it's", "a:b", "a,b", "My Drive", "Zoë", "-x", "~me", "+", "a 'b' \"c\""]
+)
+def test_any_name_of_a_folder_may_stand_in_a_path(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).mkdir()
+    first = bank(Path(name), [ITEM], "words.json")
+    second = bank(Path(name), [ITEM, ITEM], "memory.json")
+    assert len(load_bank(first).words) == 1
+    assert len(load_bank(f"{first}+{second}").words) == 3
+    assert len(load_bank(f"{second}+embedded+{first}").words) == 3 + len(load_bank("embedded").words)
+
+
+def test_a_bank_with_a_plus_that_is_not_there_is_named_whole(tmp_path):
+    with pytest.raises(CursiveError, match="no word bank 'runs/me\\+you/words.json'"):
+        load_bank("runs/me+you/words.json")
+    with pytest.raises(CursiveError, match="no word bank 'nothing'"):
+        load_bank("embedded+nothing")
+
+
+def test_what_macos_adds_is_passed_over_wherever_it_lies(tmp_path):
+    good = json.dumps([ITEM])
+    junk = {"__MACOSX/mine/._mine.JSON": "junk", "mine/._mine.JSON": "junk", "._other.json": "junk"}
+    assert len(load_bank(zipped(tmp_path, {**junk, "mine/mine.JSON": good})).words) == 1
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    (folder / "._mine.JSON").write_bytes(b"\x00\x05\x16\x07")
+    bank(folder, [ITEM], "mine.JSON")
+    assert len(load_bank(str(folder)).words) == 1
+    with pytest.raises(CursiveError, match="not JSON but what macOS keeps beside another file"):
+        load_bank(str(folder / "._mine.JSON"))
+
+
+def test_a_place_with_two_banks_or_none_lists_its_names(tmp_path):
+    good = json.dumps([ITEM])
+    with pytest.raises(CursiveError, match=r"holds 2: a.JSON, b.json; take one out and name it"):
+        load_bank(zipped(tmp_path, {"a.JSON": good, "b.json": good}))
+    with pytest.raises(CursiveError, match="holds 0 beside photo.png, readme.txt"):
+        load_bank(zipped(tmp_path, {"readme.txt": "hello", "photo.png": ""}))
+    with pytest.raises(CursiveError, match="holds 0; export"):
+        load_bank(zipped(tmp_path, {}))
+    (tmp_path / "folder").mkdir()
+    for number in range(11):
+        bank(tmp_path / "folder", [ITEM], f"{number:02}.json")
+    with pytest.raises(
+        CursiveError, match="folder should hold one .json file, and holds 11: .*, 07.json and 3 more"
+    ):
+        load_bank(str(tmp_path / "folder"))
+
+
+def test_names_find_banks_in_capitals(tmp_path, monkeypatch):
+    monkeypatch.setenv("CURSIVE_DATA", str(tmp_path))
+    bank(tmp_path, [ITEM], "mine.JSON")
+    assert len(load_bank("mine").words) == 1
+
+
+def test_a_bank_that_is_too_large_is_said_to_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(banks, "MAX_BYTES", 100)
+    with pytest.raises(CursiveError, match="is larger than 0 MB; split it") as e:
+        load_bank(bank(tmp_path, [ITEM, ITEM, ITEM]))
+    assert "not JSON" not in str(e.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig", "latin-1"])
+def test_banks_in_other_encodings_are_read(tmp_path, encoding):
+    text = json.dumps([meta(asciiSequence="Müller")], ensure_ascii=False)
+    (tmp_path / "b.json").write_bytes(text.encode(encoding))
+    with warnings.catch_warnings(record=True) as told:
+        assert load_bank(str(tmp_path / "b.json")).words[0].text == "Müller"
+    assert ["read as Windows-1252" in str(w.message) for w in told] == [True] * (encoding == "latin-1")
+
+
+def test_what_is_no_bank_is_said_to_be_what_it_is():
+    for path, kind in (DEFAULT, "a model"), (BUNDLED, "a reader"):
+        with pytest.raises(CursiveError, match=f"is not JSON but {kind}; a word bank is a .json"):
+            load_bank(str(path))

@@ -154,3 +154,39 @@ def test_digests_that_cannot_be_computed_are_named(tmp_path):
     path = write_atomic(tmp_path / "file", b"ink")
     with pytest.raises(RunError, match="checked with SHA3"):
         file_digest(path, "SHA3")
+
+
+# Where files are kept
+
+
+def test_a_cache_that_cannot_be_written_is_named_and_not_the_connection(server, tmp_path, monkeypatch):
+    server.files["bank.json"] = b"[]"
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    says = f"Cannot keep .* in {tmp_path}/file/cursivetransformer .*: Not a directory"
+    with pytest.raises(CursiveError, match=says) as e:
+        fetch(server.url + "bank.json")
+    assert "set XDG_CACHE_HOME to a folder that can be written" in str(e.value)
+    assert "connection" not in str(e.value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))  # which helps
+    assert fetch(server.url + "bank.json").read_bytes() == b"[]"
+
+
+def test_a_full_cache_is_said(server, tmp_path, monkeypatch):
+    server.files["bank.json"] = b"[]"
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.move", full)
+    with pytest.raises(CursiveError, match="Cannot keep .* .No space left on device.; set XDG_CACHE_HOME"):
+        fetch(server.url + "bank.json")
+
+
+def test_a_folder_of_wandb_that_cannot_be_written_is_not_the_key():
+    denied = PermissionError(errno.EACCES, "Permission denied", "/cache/wandb")
+    said = str(explain(denied, "model", URL))
+    assert said.startswith("Cannot keep model (/cache/wandb: Permission denied); set WANDB_CACHE_DIR")
+    assert "ask its owner" not in said
+    refused = explain(PermissionError("permission denied by the project"), "model", URL)
+    assert "ask its owner for access" in str(refused)

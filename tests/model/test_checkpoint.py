@@ -1,25 +1,33 @@
 import json
 import os
 import pickle
+import zipfile
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cursivetransformer.config import ConfigError, preset
+from cursivetransformer.config import ConfigError, CursiveError, preset
+from cursivetransformer.data.banks import EMBEDDED
 from cursivetransformer.model.checkpoint import (
+    DEFAULT,
     CheckpointError,
     load_checkpoint,
     load_model,
     load_original,
     load_state,
+    open_checkpoint,
     pick_device,
     read_safetensors,
     save_model,
     save_state,
 )
 from cursivetransformer.model.transformer import Transformer
+from cursivetransformer.writing.hands import hand_of, read_hand, save_hand
+from cursivetransformer.writing.reader import BUNDLED, load_reader
 
 
 @pytest.fixture(scope="module")
@@ -241,3 +249,143 @@ def test_a_run_of_the_version_before_goes_on(tmp_path):
     again.load_state_dict(load_state(path)["model"])
     for key, value in model.state_dict().items():
         assert torch.equal(again.state_dict()[key], value)
+
+
+# Files as people have them
+
+
+@pytest.fixture(scope="module")
+def upstream(shared):
+    "What the original's checkpoint holds."
+    return torch.load(shared / "fixtures/upstream_checkpoint.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("front", ["_orig_mod.", "module.", "module._orig_mod.", "_orig_mod.module."])
+def test_compiled_and_parallel_models_load_as_they_are(upstream, shared, tmp_path, front):
+    weights = {front + name: weight for name, weight in upstream["model_state_dict"].items()}
+    torch.save({**upstream, "model_state_dict": weights}, tmp_path / "wrapped.pt")
+    plain = load_checkpoint(shared / "fixtures/upstream_checkpoint.pt", "cpu")
+    wrapped = load_checkpoint(tmp_path / "wrapped.pt", "cpu")
+    assert wrapped.config == plain.config
+    assert all(torch.equal(a, b) for a, b in zip(wrapped.parameters(), plain.parameters(), strict=True))
+
+
+def renamed(path, old: bytes, new: bytes):
+    "Put another name into the pickle of a file of `torch.save`, as an earlier numpy writes it."
+    with zipfile.ZipFile(path) as z:
+        files = {name: z.read(name) for name in z.namelist()}
+    with zipfile.ZipFile(path, "w") as z:
+        for name, content in files.items():
+            z.writestr(name, content.replace(old, new) if name.endswith("data.pkl") else content)
+
+
+@pytest.mark.parametrize("module", [b"numpy._core.multiarray", b"numpy.core.multiarray"])
+def test_numbers_of_numpy_are_numbers(upstream, tmp_path, module):
+    numbers = dict(
+        step=np.int64(7), best_loss=np.float64(1.25), a=np.float32(0.5), b=np.bool_(True), c=np.uint8(3)
+    )
+    torch.save({**upstream, **numbers}, tmp_path / "numbers.pt")
+    renamed(tmp_path / "numbers.pt", b"cnumpy._core.multiarray\n", b"c" + module + b"\n")
+    model, beside = open_checkpoint(tmp_path / "numbers.pt", "cpu")
+    assert {name: beside[name] for name in numbers} == dict(step=7, best_loss=1.25, a=0.5, b=True, c=3)
+    assert type(beside["step"]) is int and type(beside["best_loss"]) is float and type(beside["b"]) is bool
+    # Whoever loads pickles beside us gets what they had before.
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / "numbers.pt", weights_only=True)
+
+
+@pytest.mark.parametrize(
+    "content, name",
+    [(np.array(["so"])[0], "numpy._core.multiarray.scalar|str"), (np.zeros(3), "numpy.*reconstruct")],
+    ids=["text of numpy", "array"],
+)
+def test_what_is_more_than_weights_is_named(upstream, tmp_path, content, name):
+    torch.save({**upstream, "more": content}, tmp_path / "more.pt")
+    with pytest.raises(CheckpointError, match="more than weights"):
+        open_checkpoint(tmp_path / "more.pt", "cpu")
+
+
+def test_a_whole_model_in_a_pickle_is_named(tmp_path):
+    torch.save(torch.nn.Sequential(torch.nn.Linear(2, 2)), tmp_path / "whole.pt")
+    says = "holds more than weights: torch.nn.modules.container.Sequential, .*save it again, by torch.save"
+    with pytest.raises(CheckpointError, match=says):
+        load_checkpoint(tmp_path / "whole.pt", "cpu")
+
+
+@pytest.mark.parametrize("share", [0.0001, 0.02, 0.5, 0.999999])
+def test_a_state_that_was_cut_short_is_said_to_be(tiny, tmp_path, share):
+    path = save_state(tmp_path / "state.pt", tiny, torch.optim.AdamW(tiny.parameters()), 9, None)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(CheckpointError, match="state.pt is cut short; fetch or save it again"):
+        load_state(path)
+    path.write_bytes(whole[-int(share * len(whole)) :])  # of which the beginning is missing
+    with pytest.raises(
+        CheckpointError, match="state.pt is (a file of another kind|a text), not a checkpoint; give"
+    ):
+        load_state(path)
+
+
+FOREIGN_FILES = {
+    "empty": (b"", "an empty file"),
+    "text": (b"Dear Ann,", "a text"),
+    "picture": (b"\x89PNG\r\n\x1a\n" + bytes(99), "a picture"),
+    "zip": (EMBEDDED.read_bytes(), "a zip file"),
+}
+
+
+@pytest.mark.parametrize("ending", [".pt", ".safetensors", ""])
+@pytest.mark.parametrize("kind", FOREIGN_FILES)
+def test_other_files_are_said_to_be_what_they_are(tmp_path, kind, ending):
+    content, name = FOREIGN_FILES[kind]
+    path = tmp_path / f"file{ending}"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"file{ending} is .*{name}.*; (give|fetch)"):
+        load_checkpoint(path, "cpu")
+
+
+def test_readers_and_hands_are_no_models(default, tmp_path):
+    with pytest.raises(CheckpointError, match="is not a model but a reader; --reader takes it"):
+        load_checkpoint(BUNDLED, "cpu")
+    hand = save_hand(replace(hand_of(default, default.authors[0]), name="Cy"), tmp_path)
+    with pytest.raises(CheckpointError, match="is not a model but a hand; cursive hands add takes it"):
+        load_checkpoint(hand, "cpu")
+    with pytest.raises(CheckpointError, match="is not a reader but a hand; cursive hands add takes it"):
+        load_reader(hand)
+    with pytest.raises(CursiveError, match="is no hand but a model; --checkpoint takes it"):
+        read_hand(DEFAULT)
+    with pytest.raises(CursiveError, match="is no hand that can|is a folder; give a file that ends in .hand"):
+        read_hand(tmp_path)
+
+
+def test_a_file_is_what_it_is_whatever_it_is_called(shared, tmp_path):
+    (tmp_path / "ours.pt").write_bytes(DEFAULT.read_bytes())
+    (tmp_path / "theirs").write_bytes((shared / "fixtures/upstream_checkpoint.pt").read_bytes())
+    (tmp_path / "theirs.safetensors").write_bytes((tmp_path / "theirs").read_bytes())
+    layers = [
+        load_checkpoint(tmp_path / n, "cpu").config.n_layer
+        for n in ("ours.pt", "theirs", "theirs.safetensors")
+    ]
+    assert layers == [4, 2, 2]
+
+
+def test_a_folder_is_a_runs_or_gets_a_sentence(saved, tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    says = f"There is no checkpoint in {tmp_path}: it holds neither best.safetensors nor last.safetensors"
+    with pytest.raises(CheckpointError, match=says):
+        load_checkpoint(".", "cpu")
+    path = save_state(tmp_path / "state.pt", tiny, torch.optim.AdamW(tiny.parameters()), 9, None)
+    with pytest.raises(CheckpointError, match="state.pt is what a run goes on with; give its folder"):
+        load_checkpoint(path, "cpu")
+    (tmp_path / "last.safetensors").write_bytes(saved.read_bytes())
+    assert load_checkpoint(".", "cpu").config.n_layer == 2
+
+
+@pytest.mark.parametrize("name", ["meta", "cuda:7", "xpu", "nonsense", "", "é", "cpu:x"])
+def test_devices_that_are_not_there_are_named(name):
+    if name == "cuda:7" and torch.cuda.device_count() > 7:
+        pytest.skip("this machine has eight GPUs")
+    if name == "xpu" and hasattr(torch, "xpu") and torch.xpu.is_available():
+        pytest.skip("this machine has one")
+    with pytest.raises(ConfigError, match=f"There is no device '{name}' here .*use cpu or auto"):
+        pick_device(name)

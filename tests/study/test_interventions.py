@@ -13,8 +13,8 @@ from cursivetransformer.config import CursiveError
 from cursivetransformer.data.banks import load_bank
 from cursivetransformer.options import WritingOptions
 from cursivetransformer.study import interventions
+from cursivetransformer.study.evaluate import auc
 from cursivetransformer.study.interventions import (
-    auc,
     coverage_auc,
     effect,
     head_off,

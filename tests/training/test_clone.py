@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -233,8 +234,8 @@ def test_what_cannot_be_learned_from(bank, tmp_path, default, cursive, monkeypat
 
 def test_what_can_be_set_is_in_the_signature():
     shown = inspect.signature(clone_hand).parameters
-    assert list(shown)[:4] == ["bank", "author", "checkpoint", "watch"]
-    assert set(list(shown)[4:]) == set(module.KNOBS) <= set(Config.__dataclass_fields__)
+    assert list(shown)[:5] == ["bank", "author", "checkpoint", "more", "watch"]
+    assert set(list(shown)[5:]) == set(module.KNOBS) <= set(Config.__dataclass_fields__)
     assert shown["max_steps"].default == module.DEFAULTS["max_steps"]
     assert shown["batch_size"].default == module.DEFAULTS["batch_size"]
     assert shown["weight_decay"].default == Config.weight_decay
@@ -252,3 +253,40 @@ def test_words_from_a_file_are_cloned_and_written_by_the_commands(base, bank, tm
     done = cursive(*again, "--author", "Lina", "-o", "no.svg")
     assert done.returncode == 2 and "Did you mean 'Lena'?" in done.stderr
     assert not (tmp_path / "no.svg").exists()
+
+
+@pytest.mark.slow
+def test_a_clones_folder_may_have_any_name(base, bank, cursive, monkeypatch, tmp_path):
+    monkeypatch.setenv("CURSIVE_HANDS", str(tmp_path / "hands"))
+    name = "me+you, it's"
+    flags = [
+        "--author",
+        "Lena",
+        "--run_dir",
+        f"runs/{name}",
+        "--max_steps",
+        2,
+        "--log-every",
+        2,
+        "--batch-size",
+        2,
+    ]
+    done = cursive("clone", bank, "--checkpoint", base, "--wandb-mode", "disabled", *flags)
+    assert done.returncode == 0, done.stderr
+    keep, how = (
+        shlex.split(done.stdout.split(says)[1].splitlines()[0]) for says in ("with: ", "write with: ")
+    )
+    assert keep[:4] == ["cursive", "hands", "add", f"runs/{name}/Lena.hand.safetensors"]
+    assert how == ["cursive", "write", "TEXT", "--checkpoint", str(base), "--author", "Lena", "-o", "out.svg"]
+    assert cursive(*keep[1:]).returncode == 0 and cursive(*how[1:], "--no-respell").returncode == 0
+
+
+def test_words_of_an_earlier_clone_are_learned_with_the_new_ones(base, tmp_path):
+    words = leaning(24)
+    first = str(save_bank(words[:12], tmp_path / "first.json"))
+    second = str(save_bank(words[8:], tmp_path / "second.json"))  # four of them are there already
+    clone_hand(first, "Lena", str(base), run_dir=str(tmp_path / "one"), **FAST)
+    more = clone_hand(second, "Lena", str(base), str(tmp_path / "one"), run_dir=str(tmp_path / "two"), **FAST)
+    assert more.words == 24 and len(load_bank(f"{more.folder}/words.json").words) == 24
+    with pytest.raises(CursiveError, match="is no clone's folder"):
+        clone_hand(second, "Lena", str(base), str(tmp_path), run_dir=str(tmp_path / "three"), **FAST)

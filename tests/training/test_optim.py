@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from cursivetransformer.config import preset
+from cursivetransformer.model.speed import multiplies_bfloat16
 from cursivetransformer.training import optim
-from cursivetransformer.training.optim import Muon, multiplies_bfloat16, orthogonalize, rate_factor
+from cursivetransformer.training.optim import Muon, orthogonalize, rate_factor
 
 
 @pytest.mark.parametrize("shape", [(3, 20, 50), (2, 50, 20), (1, 64, 64)])

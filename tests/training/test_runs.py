@@ -1,6 +1,8 @@
 """A run's folder, here and on another machine."""
 
+import dataclasses
 import json
+import re
 import subprocess
 
 import pytest
@@ -10,9 +12,17 @@ from wandb_cases import TRAIN, begin, cursive, curve, only_run, python
 from wandb_server import KEY
 
 from cursivetransformer.config import ConfigError, CursiveError, preset
+from cursivetransformer.data.banks import load_bank, save_bank
 from cursivetransformer.flags import config_of, config_parser, parse_config
-from cursivetransformer.model.checkpoint import load_checkpoint
-from cursivetransformer.training.runs import plot_metrics, read_metrics, start_or_resume, write_metrics
+from cursivetransformer.model.checkpoint import load_checkpoint, save_state
+from cursivetransformer.training.runs import (
+    adopt_tokens,
+    plot_metrics,
+    read_metrics,
+    set_sizes,
+    start_or_resume,
+    write_metrics,
+)
 from cursivetransformer.training.tracking import read_header
 from cursivetransformer.training.train import train
 
@@ -182,3 +192,55 @@ fetch_curves("me/nothing")
     legend = "['batch_size 8: 1.000', 'batch_size 4: 3.000']"
     assert done.stdout.splitlines() == [*lines, legend], done.stderr
     assert "RunError: There is no" in done.stderr
+
+
+# What is otherwise when a run goes on
+
+
+def test_words_that_came_and_went_are_told(tmp_path, capsys):
+    words = load_bank("embedded").words
+    bank = save_bank(words[:120], tmp_path / "bank.json")
+    few = dict(dataset_name=str(bank), log_every=1000, run_dir=str(tmp_path / "run"))
+    begun = train(preset("debug", **{**FAST, **few, "max_steps": 2, "log_every": 2, "vary_words": False}))
+    capsys.readouterr()
+    save_bank([dataclasses.replace(w, author="Somebody") for w in words[120:124]] + words[10:120], bank)
+    # In Python the tokens, which would be learned from other words now, are the run's too.
+    again = preset("debug", **{**FAST, **few, "max_steps": 3, "vary_words": False}, resume=True)
+    assert train(again).model.config.merge_ids == begun.model.config.merge_ids
+    said = capsys.readouterr().err
+    (line,) = [line for line in said.splitlines() if "The words have changed" in line]
+    assert "words learned" in line and "4 words of hands new to this run ('Somebody')" in line
+    came, went = (sum(map(int, re.findall(rf"(\d+) {what}", line))) for what in ("came", "went"))
+    assert (came, went) == (4, 10)
+    train(preset("debug", **{**FAST, **few, "max_steps": 4, "vary_words": False}, resume=True))
+    assert "The words have changed" not in capsys.readouterr().err  # they have not since
+
+
+def test_a_finished_run_that_goes_on_says_its_rate_and_warms_up_again(tmp_path, capsys):
+    slow = dict(schedule="linear", log_every=1000, print_every=1)
+    short_run(tmp_path / "run", max_steps=10, **slow)
+    assert "learning rate" not in capsys.readouterr().err
+
+    def go_on(max_steps):
+        config = preset("debug", **{**FAST, **slow}, max_steps=max_steps, run_dir=str(tmp_path / "run"))
+        config.resume = True
+        return start_or_resume(set_sizes(adopt_tokens(config)), tmp_path / "run")
+
+    state = go_on(1000)
+    said = capsys.readouterr().err
+    assert "goes on from step 10 to 1,000, and not to 10 as before" in said
+    assert "its learning rate, 0 when it was saved, rises again to 0.01 within 10 steps" in said
+    rates = []
+    for _ in range(12):
+        rates.append(state.schedule.get_last_lr()[-1])
+        state.schedule.step()
+    assert rates[0] == pytest.approx(0.001) and rates[9:] == pytest.approx([0.01] * 3)
+    assert rates[:10] == sorted(rates[:10])
+    # Saved on the way up, it goes on rising, and nothing is said.
+    state.schedule.at = state.step = 14
+    beside = state.beside()
+    save_state(tmp_path / "run/state.pt", state.model, state.optimizer, 14, None, beside=beside)
+    assert go_on(1000).schedule.get_last_lr()[-1] == pytest.approx(rates[4])
+    assert "learning rate" not in capsys.readouterr().err
+    state = go_on(15)
+    assert "its learning rate" in capsys.readouterr().err and state.schedule.rise.step == 10

@@ -93,6 +93,25 @@ def test_no_key_means_offline_and_no_question(wandb_server, wandb_client, tmp_pa
     assert wandb_server.content(artifacts["model"], "model.safetensors") == MODEL.read_bytes()
 
 
+def test_what_an_offline_run_says_when_it_goes_on_sends_all_of_it(wandb_server, wandb_client, tmp_path):
+    del wandb_client["WANDB_API_KEY"]
+    process = begin(tracked("0 5 10 15 20 wait"), wandb_client, tmp_path)
+    while "waiting" not in process.stdout.readline():
+        assert process.poll() is None, process.communicate()
+    process.kill()  # the client has not even written down all that it was told
+    process.communicate()
+    done = run(tracked("20 20 25 30"), wandb_client, tmp_path)
+    (line,) = told(done)
+    assert len(list((tmp_path / "run/wandb").glob("offline-run-*"))) == 2
+    synced = sync(line, {**wandb_client, "WANDB_API_KEY": KEY}, tmp_path)
+    assert synced.returncode == 0, synced.stderr
+    r = only_run(wandb_server)
+    assert curve(r, "train_loss") == {s: 10 - s / 10 for s in (5, 10, 15, 20, 25, 30)}
+    assert [row["_step"] for row in r["history"]] == [5, 10, 15, 20, 25, 30]
+    assert set(curve(r, "samples/test_topk_1")) == {10, 20, 30}
+    assert len([name for name in wandb_server.files if "test_topk_1" in name]) == 3
+
+
 @pytest.mark.parametrize("where", ["netrc", "environment mode", "asked for, nobody there"])
 def test_keys_and_modes(wandb_server, wandb_client, tmp_path, where):
     del wandb_client["WANDB_API_KEY"]

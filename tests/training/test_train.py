@@ -28,10 +28,11 @@ from cursivetransformer.ink.points import shear
 from cursivetransformer.ink.tokenizers import tokenizer_of
 from cursivetransformer.model.checkpoint import load_checkpoint, load_model
 from cursivetransformer.model.lora import add_authors, in_hand
+from cursivetransformer.model.speed import fuse
 from cursivetransformer.model.transformer import Transformer
 from cursivetransformer.training.runs import read_metrics
 from cursivetransformer.training.score import evaluate_words
-from cursivetransformer.training.train import fuse, launch, train
+from cursivetransformer.training.train import launch, train
 
 
 @pytest.fixture(scope="module")

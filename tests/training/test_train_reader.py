@@ -1,10 +1,17 @@
+import errno
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from commands import Commands
 
+from cursivetransformer import files
 from cursivetransformer.config import ALPHABET, ConfigError, CursiveError
 from cursivetransformer.data.banks import load_bank
+from cursivetransformer.model.checkpoint import load_state
+from cursivetransformer.training import train_reader as module
 from cursivetransformer.training.train_reader import ReaderBatches, prepared, reader_config, train_reader
 from cursivetransformer.writing.reader import Reader, load_reader
 
@@ -81,3 +88,56 @@ def test_the_training_command(capsys, monkeypatch, tmp_path):
     ]:
         wrong = cursive("train-reader", *args)
         assert wrong.returncode == 2 and says in wrong.stderr
+
+
+def test_a_run_that_is_cut_off_while_it_is_measured_loses_nothing(tmp_path, monkeypatch):
+    settings = dict(
+        dataset_name="embedded", max_steps=6, batch_size=8, device="cpu", print_every=4, log_every=3
+    )
+
+    def run(name, **more):
+        return train_reader(reader_config(**settings, **more, run_dir=str(tmp_path / name)))
+
+    def broken(*args):
+        raise KeyboardInterrupt
+
+    whole = run("whole")
+    with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
+        m.setattr(module, "measure", broken)
+        run("cut")
+    assert load_state(tmp_path / "cut/state.pt")["step"] == 3
+    rest = run("cut", resume=True)
+
+    def figures(found, name):  # those of the losses that went before, too
+        return {r["step"]: r[name] for r in found.metrics if name in r}
+
+    for name in "train_loss", "test_loss", "character_error":
+        assert figures(rest, name) == figures(whole, name)
+
+
+def test_a_reader_goes_elsewhere_and_comes_home(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(files, "PAUSES", ())
+    home = tmp_path / "run"
+    replace = os.replace
+
+    def full(source, target):
+        if home in Path(target).parents and (home / "reader.safetensors").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    settings = dict(dataset_name="embedded", batch_size=8, device="cpu", log_every=2)
+    with monkeypatch.context() as m:
+        m.setattr(os, "replace", full)
+        run = train_reader(reader_config(**settings, max_steps=4, run_dir=str(home)))
+    assert run.folder.parent == tmp_path / "cache/cursivetransformer/runs" and load_reader(run.folder)
+    assert f"cursive train-reader --resume --run-dir {run.folder}" in capsys.readouterr().err
+    again = train_reader(reader_config(**settings, max_steps=5, run_dir=str(home), resume=True))
+    assert again.folder == home and not run.folder.exists()
+
+
+def test_a_run_without_a_step_measures_and_keeps_its_reader(tmp_path):
+    settings = dict(dataset_name="embedded", writers=0, device="cpu", max_steps=0)
+    run = train_reader(reader_config(**settings, run_dir=str(tmp_path / "r")))
+    assert run.finished and [row["step"] for row in run.metrics] == [0]
+    assert run.metrics[-1]["character_error"] > 0.5 and load_reader(tmp_path / "r").alphabet

@@ -1,7 +1,9 @@
 """Lines by the hundred thousand: whole parts, the same however the work is shared and stopped."""
 
 import csv
+import errno
 import json
+import os
 import re
 import string
 import tempfile
@@ -108,6 +110,26 @@ def test_what_is_there_is_passed_over(bulk, tmp_path, monkeypatch):
 
     monkeypatch.setattr(sample, "sample_tokens", counted)
     assert bulk("a") == whole and sorted(decoded) == ['"we"', "goes", "it", "so"]
+
+
+def test_a_part_whose_folder_is_held_for_a_moment_is_written(bulk, monkeypatch):
+    held = [PermissionError(errno.EACCES, "Permission denied")] * 2
+    replace = os.replace
+
+    def refuse(source, target):
+        if held and os.path.isdir(source):
+            raise held.pop()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr("cursivetransformer.files.PAUSES", (0.0, 0.0))
+    _, there = bulk("a", LINES[:2], format="svg")
+    assert (
+        not held and "part-000000/00000001.svg" in there and not any("unfinished" in name for name in there)
+    )
+    held += [PermissionError(errno.EACCES, "Permission denied")] * 99
+    with pytest.raises(CursiveError, match="Cannot write .*part-000000: Permission denied. .*parts so far"):
+        bulk("b", LINES[:2], format="svg")
 
 
 def test_what_is_there_must_belong_together(bulk, tmp_path):

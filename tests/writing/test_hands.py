@@ -636,3 +636,12 @@ def test_chain_models_have_hands_too(tmp_path):
         warnings.simplefilter("ignore")
         words = write("so", model, author="cy", respell=None, num_steps=30)
     assert words[0].provenance.hand == "Cy"
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", "a/b", "CON", "nul.x", "a\0b", "\u2028", "\ud800", "😀" * 64, ""]
+)
+def test_no_hand_is_called_what_no_file_can_be(name):
+    with pytest.raises(CursiveError, match="cannot be called"):
+        check_name(name)
+    check_name("Zoë Ångström-O'Neill")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cursivetransformer.config import CursiveError
+from cursivetransformer.files import is_reserved
 from cursivetransformer.ink.curves import MM, on_page
 from cursivetransformer.options import WritingOptions
 from cursivetransformer.writing.mail import MailRow, filled_in, name_of, read_rows, safe_name, write_mail
@@ -138,3 +139,11 @@ def test_what_no_row_could_be_written_with_is_refused_first(default, table, tmp_
         with pytest.raises(CursiveError, match=says):
             write_mail(template, csv, tmp_path / out, default, WritingOptions(**options))
     assert [p.name for p in tmp_path.iterdir()] == ["guests.csv"]
+
+
+def test_names_fit_every_disk():
+    for cell in "CON", "con.x", "NUL.tar.gz":
+        assert not is_reserved(safe_name(cell)), cell
+    row = MailRow(1, {"a": "漢" * 90, "b": "字" * 90})
+    name = name_of("{a} {b}.anim.svg", row, set()).name
+    assert len(name.encode()) < 255 and name.endswith(".anim.svg") and "漢" in name

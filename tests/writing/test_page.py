@@ -5,6 +5,7 @@ import dataclasses
 import json
 import re
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -488,3 +489,69 @@ def test_bytes_are_the_file(tmp_path):
     for kind in FORMATS.keys() - {"pdf"}:  # a PDF holds the time
         path = save_page(page(), tmp_path / f"p.{kind}", margin=12.5)
         assert page_bytes(page(), kind, margin=12.5) == path.read_bytes()
+
+
+# Words made in Python
+
+LINE = np.array([[0, 0, 1], [0.1, -0.1, 1], [0.2, 0, 0]], float)
+
+
+def made(points=LINE, text="a", page=(0.0, 0.35)):
+    return [Word(text, np.asarray(points), page=page)]
+
+
+@pytest.mark.parametrize("paper", [None, "a6"])
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(
+    "words",
+    [
+        made(LINE * [np.nan, 1, 1]),
+        made([*LINE, [0, np.inf, 0]]),
+        made(LINE * [1e300, 1, 1]),
+        made(page=(np.nan, 0.0)),
+        made(LINE[:, :2]),
+        made(LINE[0]),
+        made(LINE.astype(str)),
+        made(text=None),
+        made(text="a\ud800b"),
+        ["a", 3],
+    ],
+    ids="nan inf far page-nan two-columns flat texts no-text half-a-character no-words".split(),
+)
+def test_what_no_file_can_hold_is_a_sentence_and_no_file(tmp_path, words, kind, paper):
+    with pytest.raises(CursiveError, match="cannot be drawn|made of words"):
+        save_page(words, tmp_path / f"a.{kind}", paper=paper)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("words", [[], made(np.zeros((0, 3))), made([[0, 0, 0.0]])], ids=["none", "no", "up"])
+def test_a_page_without_ink_is_a_sentence_or_an_empty_sheet(tmp_path, words, kind):
+    path = tmp_path / f"a.{kind}"
+    if kind != "json":
+        with pytest.raises(CursiveError, match="nothing to draw"):
+            save_page(words, path)
+        assert list(tmp_path.iterdir()) == []
+        assert b"inf" not in save_page(words, path, paper="a6").read_bytes()
+    elif words and not len(words[0].points):
+        with pytest.raises(CursiveError, match="The word 'a' has no ink"):
+            save_page(words, path)
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["svg", "anim.svg"])
+def test_no_text_becomes_markup(kind):
+    text = "</title></script><!-- \"'&]]> \u2028\x00\x1b\ufffe"
+    for drawing in page_bytes(made(text=text), kind), page_bytes(made(text=text), kind, paper="a6"):
+        found = ElementTree.fromstring(drawing)
+        assert not {"script"} & {e.tag.rpartition("}")[2] for e in found.iter()}
+        assert b"<!--" not in drawing and b"\x00" not in drawing
+
+
+def test_what_cannot_be_written_is_named_with_its_line_and_word(default):
+    for text, says in [
+        ("Dear Ann,\n\nit costs 5€ now", "Line 3, word 3 '5€': The model cannot write '€'"),
+        ("so\n" + "x" * 100, r"Word 1 'xxx.*xxx' \(line 2\) has 100 characters, more than the 96"),
+    ]:
+        with pytest.raises(CursiveError, match=says):
+            write(text, default)

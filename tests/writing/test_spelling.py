@@ -17,7 +17,8 @@ from cursivetransformer.ink.points import strokes
 from cursivetransformer.options import GenerationParams
 from cursivetransformer.writing.page import write
 from cursivetransformer.writing.reader import Reader, legibility, load_reader, read, save_reader
-from cursivetransformer.writing.spelling import Spelling
+from cursivetransformer.writing.sample import Drawn
+from cursivetransformer.writing.spelling import MANY_WRONG, Spelling
 
 TEXT = "Sing, O goddess, the anger of Achilles son of Peleus, that brought 10 ills"
 # As the bundled model writes by default, next to nothing reads wrong; no word moves for its neighbours' sake.
@@ -182,3 +183,32 @@ def test_the_command_says_what_reads_wrong(deaf, capsys, monkeypatch, tmp_path):
     before, after = (load_bank(name).words for name in ("b.json", "c.json"))
     same = [np.array_equal(p.points, q.points) for p, q in zip(before, after)]
     assert done.returncode == 0 and same == [i != 1 for i in range(len(before))]
+
+
+class AlwaysWrong:
+    "A reader that reads every word as another."
+
+    alphabet = "abcdefghijklmnopqrstuvwxyz"
+
+    def judge(self, inks, texts):
+        return ["no"] * len(texts), [0.0] * len(texts)
+
+
+def drawing(text="a"):
+    return Drawn(np.zeros((2, 3)), True, 0.0)
+
+
+@pytest.mark.parametrize("short", [0, 3, 10])
+def test_long_words_are_named_with_their_length_and_blame_no_reader(short):
+    texts = ["a" * 40] * 10 + ["so"] * short
+    spelling = Spelling(AlwaysWrong())
+    drawings = {i: drawing() for i in range(len(texts))}
+    spelling.choose(texts, drawings, lambda again: [drawing() for _ in again])
+    long, *rest = spelling.complaints()
+    assert "Too long to be spelled well: 0 'aaa" in long and "of 40 characters" in long
+    assert "Break them with spaces or hyphens into pieces of 30 characters at most." in long
+    assert "reader" not in long and bool(rest) == bool(short)
+    if short:
+        assert ("Train a reader" in rest[0]) == (
+            short >= MANY_WRONG
+        ) and f"{short} of {len(texts)} words" in rest[0]
