@@ -393,3 +393,8 @@ def test_a_flag_is_found_by_its_initials_and_its_beginning_and_never_is_itself()
     assert did_you_mean("--temp", flags) == " Did you mean '--temperature'?"
     assert did_you_mean("--SEED", flags) == did_you_mean("seed", flags) == " Did you mean '--seed'?"
     assert did_you_mean("--seed", flags) == ""  # never itself
+
+
+def test_a_name_that_is_empty_is_no_suggestion():
+    assert did_you_mean("Tim", ["", "Tom"]) == " Did you mean 'Tom'?"
+    assert did_you_mean("xyzzy", ["", "-", "a--b"]) == ""

@@ -14,6 +14,7 @@ __all__ = [
     "recorded_again",
     "words_learned_before",
     "with_earlier",
+    "same_ink",
     "words_of_hand",
     "missing_characters",
     "check_knobs",
@@ -39,6 +40,8 @@ import warnings
 from datetime import date
 from pathlib import Path
 from textwrap import shorten
+
+import numpy as np
 
 from cursivetransformer.config import (
     Config,
@@ -133,9 +136,17 @@ def words_learned_before(folder: str | None) -> list:  # of `Word`
 
 def with_earlier(words: list, earlier: list) -> list:  # of `Word`, all three
     "Words of a hand behind those that were there before, each once."
-    name = words[0].author
-    both = [*(dataclasses.replace(w, author=name) for w in earlier), *words]
-    return list({(w.text, w.points.tobytes()): w for w in both}.values())
+
+    def is_there(word: Word) -> bool:
+        return any(w.text == word.text and same_ink(w.points, word.points) for w in earlier)
+
+    own = [dataclasses.replace(w, author=words[0].author) for w in earlier]
+    return own + [word for word in words if not is_there(word)]
+
+
+def same_ink(a: np.ndarray, b: np.ndarray) -> bool:  # of (N, 3) points
+    "Whether one is the other, but for rounding."
+    return a.shape == b.shape and np.allclose(a, b, atol=0.02)
 
 
 # %% ../../nbs/training/09_clone.ipynb #2d66e758
@@ -417,12 +428,12 @@ def save_report(
     model: Transformer,  # that has learned the hand
     words: list,  # of `Word`, all that there were of it
     held_out: list,  # of `Word`, those of them that were held out
-    choice: ReadingChoice,
+    found: Legibility,  # in the model's writing
 ):
     "Write `hand.html` and `next.json` into a clone's folder."
     texts = {w.text for w in held_out}
     learned = [w for w in words if w.text not in texts]
-    counts = count_letters(learned, choice.read(model), model.config.alphabet)
+    counts = count_letters(learned, found, model.config.alphabet)
     following = words_to_write(counts, [w.text for w in words])
     save_words(following, clone.folder / "next.json")
     page = compare_hands(held_out[:SHOWN], model)
@@ -443,7 +454,8 @@ def finish_clone(
     begun = json.loads((run.folder / "begun.json").read_text(encoding="utf-8"))
     as_nearest = [dataclasses.replace(w, author=begun["nearest"]) for w in held_out]
     start = load_checkpoint(run.folder / "start.safetensors", "cpu")
-    misread = min(row["choice"] for row in run.metrics if "choice" in row)
+    found = choice.read(learned)
+    misread = found.character_error
     figures = dict(words=len(words), misread=round(misread, 4))
     clone = Clone(
         folder=run.folder,
@@ -464,7 +476,7 @@ def finish_clone(
     kept = {**dataclasses.asdict(clone), "folder": str(run.folder), "hand": str(clone.hand)}
     write_atomic(run.folder / "clone.json", json.dumps(kept, indent=2) + "\n")
     with Notices().tolerate("hand.html is not made"):
-        save_report(clone, learned, words, held_out, choice)
+        save_report(clone, learned, words, held_out, found)
     return clone
 
 
