@@ -93,7 +93,7 @@ def did_you_mean(
     typed = plainly(name)
     close = difflib.get_close_matches(typed, known, n=1, cutoff=0.6)
     close += [n for n in known if len(typed) > 2 and n.startswith(typed)]
-    close += [n for n in known if len(typed) > 1 and typed == "".join(part[0] for part in n.split("-"))]
+    close += [n for n in known if len(typed) > 1 and typed == "".join(part[:1] for part in n.split("-"))]
     return f" Did you mean '{known[close[0]]}'?" if close else ""
 
 
