@@ -324,12 +324,12 @@ def kind_of_bytes(head: bytes) -> str:
     "What a file is that begins so, and is no zip."
     if not head:
         return "an empty file"
+    if head[5:9] == b"\0\0\0{":  # behind the length of this header, which may look like a sign
+        said = re.search(rb'"format": ?"([\w-]+)"', head)
+        return OURS.get(said and said[1], FOREIGN)
     for sign, kind in SIGNS.items():
         if head.startswith(sign):
             return kind
-    if head[5:9] == b"\0\0\0{":  # behind the length of this header
-        said = re.search(rb'"format": ?"([\w-]+)"', head)
-        return OURS.get(said and said[1], FOREIGN)
     is_text = b"\0" not in head or encoding_of(head) != "utf-8"
     return "a text" if is_text else "a file of another kind"
 

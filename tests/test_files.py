@@ -17,6 +17,7 @@ from cursivetransformer.files import (
     CursiveError,
     atomic_file,
     decoded,
+    kind_of_bytes,
     one_line,
     what_is,
     write_atomic,
@@ -252,3 +253,9 @@ def test_what_a_terminal_shows_moves_nothing():
     said = one_line("Zoë\x1b[2J\r\x07 \u202eevil\u2066\u2028\ud800\n漢字 👩‍👩‍👧\n")
     assert said == r"Zoë\x1b[2J\r\x07 \u202eevil\u2066\u2028\ud800 漢字 👩‍👩‍👧"
     assert len(one_line("x" * 5000)) < 300 and one_line("a b " * 100) == ("a b " * 100).rstrip()
+
+
+@pytest.mark.parametrize("length", [0x80, 0x1F + (0x8B << 8)])
+def test_a_models_length_is_not_taken_for_a_sign(length):
+    header = b'{"__metadata__":{"format":"cursivetransformer"}}'
+    assert kind_of_bytes(length.to_bytes(8, "little") + header) == "a model"

@@ -548,12 +548,11 @@ def write_bulk(
     bulk = bulk_options(changes)
     n, m = shard_of(shards)
     hands, options = hands_and_options(params or WritingOptions(), model)
-    model = hands[0].model
     folder = Path(out_dir)
-    bad = unwritable("".join(lines), model)
+    bad = unwritable("".join(lines), hands[0].model)
     spellings = [spelling_of(respell, options, hand.reader) for hand in hands]
     claim(folder, origin(lines, hands, options, bulk, spellings[0] is not None))
-    room = GroupBuilder(model, options).max_characters
+    room = GroupBuilder(hands[0].model, options).max_characters
     done = 0
     skipped = {}
     if progress:
@@ -562,7 +561,7 @@ def write_bulk(
         first = part * PART_LINES
         name = f"part-{part:06}"
         here = lines[first : first + PART_LINES]
-        found = sort_out(here, first, bad, model.config.alphabet, room)
+        found = sort_out(here, first, bad, hands[0].model.config.alphabet, room)
         skipped |= found.skipped
         if not part_path(folder, name, bulk.format).exists():
             fresh = [s and Spelling(s.reader, s.tries) for s in spellings]  # count from nought

@@ -159,14 +159,12 @@ def check_name(name: str):
         raise CursiveError(
             f"A hand cannot be called '{name}', which means every hand there is; choose another name."
         )
-    bad = [c for c in name if c in REFUSED or not c.isprintable()]
-    if bad or not 0 < len(name) <= LONGEST_NAME or name != name.strip(" ."):
+    bad = [c for c in name if c in REFUSED or not c.isprintable()] or is_reserved(name)
+    if bad or not 0 < len(shortened(name)) == len(name) <= LONGEST_NAME or name != name.strip(" ."):
         raise CursiveError(
             f"A hand cannot be called {name!r}: a name has 1 to {LONGEST_NAME} characters, none of them "
-            f"one of {REFUSED}, and no space or dot at its ends."
+            f"one of {REFUSED}, no space or dot at its ends, and is none of Windows' devices, such as CON."
         )
-    if is_reserved(name) or shortened(name) != name:
-        raise CursiveError(f"A hand cannot be called {name!r}: not every system has files of that name.")
 
 
 def same_name(name: str, names: Iterable[str]) -> str | None:

@@ -153,8 +153,9 @@ def check_text(
         least = len(word) * NARROWEST * measures.letters
         if measures.paper and least > measures.width and not is_drawn(word):
             raise CursiveError(
-                f"Word {i} '{word}'{line_of(i, text)} does not fit: at least {least * CANVAS_HEIGHT:.0f} mm, "
-                f"and a line of the paper has {measures.width * CANVAS_HEIGHT:.0f}; make letters smaller, or margins narrower."
+                f"Word {i} '{word}'{line_of(i, text)} does not fit: at least "
+                f"{least * CANVAS_HEIGHT:.0f} mm, and a line of the paper has "
+                f"{measures.width * CANVAS_HEIGHT:.0f}; make letters smaller, or margins narrower."
             )
     rows = sum(1 + line.blanks for line in text.lines)
     if is_envelope(options) and rows > measures.rows:
