@@ -117,7 +117,7 @@ def collect_parser(prog: str, description: str = "") -> argparse.ArgumentParser:
     return parser
 
 
-# %% ../../nbs/apps/15_command_collect.ipynb #b5e33983
+# %% ../../nbs/apps/16_command_collect.ipynb #b5e33983
 def collect_command(args: argparse.Namespace) -> int:
     "Serve the page on which words are written, until Ctrl-C."
     import webbrowser

@@ -107,7 +107,7 @@ def hands_command(args: argparse.Namespace) -> int:
     return 0
 
 
-# %% ../../nbs/apps/17_command_hands.ipynb #30b9a359
+# %% ../../nbs/apps/18_command_hands.ipynb #30b9a359
 def add_command(args: argparse.Namespace) -> int:
     "Keep the hand in a file among the user's."
     from cursivetransformer.model.checkpoint import load_checkpoint
