@@ -48,6 +48,7 @@ RENAMED = {
     "attention.Captured": "writing.capture.AttentionCapture",
     "attention.LETTERS": "study.attention.LETTER_COLORS",
     "attention.TONE": "study.attention.GREY",
+    "attention.auc": "study.evaluate.auc",
     "attention.alone": "study.interventions.inks_of",
     "attention.changed": "study.interventions.change_attention",
     "attention.chosen": "study.interventions.head_mask",
