@@ -25,7 +25,7 @@ import torch
 
 from ..data.dataset import Batch, Codec, collate
 from ..data.seeds import sample_rng
-from ..data.wordbank import sentences
+from ..data.wordbank import make_words, sentences
 from ..data.writers import BOX, Texts, Writer, cast, written_words
 from ..ink.points import Augmentation, Word
 from ..model.lora import vectors_of
@@ -89,7 +89,8 @@ def drawn_words(
 ) -> list[Word]:  # of the model's first author
     "Words as the model writes them: a fair sample of those that are read as they were meant."
     known = set(model.config.alphabet)
-    texts = [t for t in " ".join(sentences(1 + count // 3)).split() if set(t) <= known][:count]
+    plain = " ".join(sentences(1 + count // 3)).split()
+    texts = [t for pair in zip(plain, make_words(len(plain))) for t in pair if set(t) <= known][:count]
     how = WritingOptions(temperature=1.0, author=model.authors[0])
     drawn = list(draw_words(model, texts, how, tries=1, progress=progress))
     ended = [Word(t, d.ink, how.author, page=(0.0, 0.0)) for t, d in zip(texts, drawn) if has_ended(d)]
