@@ -49,6 +49,7 @@ RENAMED = {
     "attention.LETTERS": "study.attention.LETTER_COLORS",
     "attention.TONE": "study.attention.GREY",
     "attention.alone": "study.interventions.inks_of",
+    "attention.auc": "study.evaluate.auc",
     "attention.changed": "study.interventions.change_attention",
     "attention.chosen": "study.interventions.head_mask",
     "attention.colour": "study.attention.letter_color",

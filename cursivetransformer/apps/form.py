@@ -35,11 +35,11 @@ from cursivetransformer.config import (
     ConfigError,
     check_shape,
     check_value,
+    checks_arguments,
     field_of,
     field_types,
     preset,
     takes,
-    checks_arguments,
 )
 from ..flags import hyphened, parse_value
 

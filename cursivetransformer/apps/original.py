@@ -31,7 +31,7 @@ from pathlib import Path
 
 import torch
 
-from ..config import ORIGINAL_DATA, Config, CursiveError, preset, to_dict, checks_arguments
+from ..config import ORIGINAL_DATA, Config, CursiveError, checks_arguments, preset, to_dict
 from ..data.dataset import StrokeDataset, create_datasets
 from ..data.seeds import capable_device
 from ..flags import config_parser, parse_config

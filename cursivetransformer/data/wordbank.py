@@ -40,7 +40,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import ALPHABET, CursiveError, Settings, knob, checks_arguments, write_atomic
+from ..config import ALPHABET, CursiveError, Settings, checks_arguments, knob, write_atomic
 from .banks import load_bank
 from .seeds import sample_rng
 from ..ink.tokens import MAX_TEXT_LENGTH, fold

@@ -67,11 +67,11 @@ from cursivetransformer.config import (
     ConfigError,
     CursiveError,
     check_value,
+    checks_arguments,
     from_dict,
     preset,
     to_dict,
     write_atomic,
-    checks_arguments,
 )
 from ..data.remote import fetched_model, parse_reference
 from ..files import FOREIGN, OURS, what_is

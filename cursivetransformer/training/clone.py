@@ -35,12 +35,12 @@ from cursivetransformer.config import (
     Config,
     ConfigError,
     CursiveError,
+    checks_arguments,
     did_you_mean,
     load_config,
     preset,
     takes,
     write_atomic,
-    checks_arguments,
 )
 from ..data.banks import load_bank, save_bank, split_words, usable
 from ..data.checks import check_meant

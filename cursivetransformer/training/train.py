@@ -50,7 +50,7 @@ import torch
 from torch import distributed
 
 # %% ../../nbs/training/04_train.ipynb #2d05cb51
-from ..config import Config, CursiveError, save_config, checks_arguments, write_atomic
+from ..config import Config, CursiveError, checks_arguments, save_config, write_atomic
 from ..data.batches import Batches
 from ..data.dataset import StrokeDataset, create_datasets
 from ..ink.points import Word

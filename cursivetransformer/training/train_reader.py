@@ -37,7 +37,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from ..config import Config, ConfigError, preset, save_config, takes, checks_arguments
+from ..config import Config, ConfigError, checks_arguments, preset, save_config, takes
 from ..data.banks import load_bank, split_words, usable
 from ..data.dataset import synthetic_words
 from ..data.distort import distorted, find_dots, through_chain, through_polar, with_faults

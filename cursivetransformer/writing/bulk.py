@@ -62,9 +62,9 @@ from cursivetransformer.config import (
     CursiveError,
     atomic_file,
     checked,
+    checks_arguments,
     patiently,
     takes,
-    checks_arguments,
     write_atomic,
 )
 from ..data.banks import to_item
