@@ -50,6 +50,7 @@ RENAMED = {
     "attention.TONE": "study.attention.GREY",
     "attention.auc": "study.evaluate.auc",
     "attention.alone": "study.interventions.inks_of",
+    "attention.auc": "study.evaluate.auc",
     "attention.changed": "study.interventions.change_attention",
     "attention.chosen": "study.interventions.head_mask",
     "attention.colour": "study.attention.letter_color",
