@@ -48,7 +48,6 @@ RENAMED = {
     "attention.Captured": "writing.capture.AttentionCapture",
     "attention.LETTERS": "study.attention.LETTER_COLORS",
     "attention.TONE": "study.attention.GREY",
-    "attention.auc": "study.evaluate.auc",
     "attention.alone": "study.interventions.inks_of",
     "attention.auc": "study.evaluate.auc",
     "attention.changed": "study.interventions.change_attention",

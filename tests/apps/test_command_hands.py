@@ -55,7 +55,7 @@ def test_hands_are_added_listed_and_removed(command, checkpoint, file):
     assert rows[1:] == [["Ann", "vector", "-", "-", "OFL", "1.1"], ["Bo", "vector", "-", "-", "-"]]
     done = command("hands", "add", file, *own)
     assert done.returncode == 0 and "Added 'Cy'" in done.stdout and "Cy Doe: CC BY 4.0." in done.stdout
-    assert "--author 'Cy'" in done.stdout
+    assert "--author Cy" in done.stdout
     done = command("hands", "add", file, "--name", "Di", *own)
     assert done.returncode == 0
     rows = command("hands", *own).stdout.splitlines()
