@@ -7,6 +7,7 @@ __all__ = [
     "ALL_PAIRS",
     "POOL",
     "MADE_UP",
+    "MOST_WORDS",
     "wordbank_parser",
     "check_wordbank",
     "wordbank_command",
@@ -23,7 +24,7 @@ import os
 import sys
 import time
 
-from ..config import CursiveError
+from ..config import CursiveError, quoted
 from cursivetransformer.flags import (
     add_flags,
     as_command,
@@ -38,6 +39,7 @@ from cursivetransformer.flags import (
 ALL_PAIRS = 676  # words of two letters until each pair has come
 POOL = 20_000  # made-up words to choose the fewest from
 MADE_UP = 2_000  # made-up words, if nobody says how many
+MOST_WORDS = 1_000_000  # which nobody writes in a life
 
 
 def wordbank_parser(prog: str, description: str = "") -> argparse.ArgumentParser:
@@ -69,8 +71,10 @@ def check_wordbank(args: argparse.Namespace, asked: dict):
         flag = hyphened(f"--{next(iter(asked))}")
         other = "--text" if args.text else "--little"
         raise CursiveError(f"{flag} is about made-up words; leave it out, or {other}.")
-    if args.num_examples is not None and args.num_examples < 1:
-        raise CursiveError(f"--num-examples must be at least 1, and {args.num_examples} is not.")
+    if args.num_examples is not None and not 1 <= args.num_examples <= MOST_WORDS:
+        raise CursiveError(
+            f"--num-examples is between 1 and {MOST_WORDS}, and {quoted(args.num_examples)} is not."
+        )
 
 
 # %% ../../nbs/apps/16_command_collect.ipynb #a102eac1

@@ -87,7 +87,7 @@ def test_words_from_the_page_become_a_hand_that_writes(screen, cursive, tmp_path
     hand = ["--checkpoint", "base", "--run-dir", "ada"]
     learned = cursive("clone", path, *hand, *steps, "--batch-size=2")
     assert learned.returncode == 0, learned.stderr
-    assert "--author 'Ada'" in learned.stdout
+    assert "--author Ada" in learned.stdout
     hand = ["--checkpoint", "ada", "--author", "Ada"]
     written = cursive("write", "so it", *hand, "--no-respell", "-o", "ada.svg")
     assert written.returncode == 0, written.stderr
