@@ -11,7 +11,7 @@ from house import NOTEBOOKS, notebooks
 
 # Those that take over ten seconds of a quiet core.
 SLOW = {"colab/gallery", "colab/train", "colab/clone", "colab/attention", "colab/compare"}
-SLOW |= {"training/04_train", "training/05_train_reader", "training/08_clone"}
+SLOW |= {"training/04_train", "training/05_train_reader", "training/09_clone"}
 SLOW |= {"study/02_interventions", "study/03_bench", "study/04_recipe"}
 
 

@@ -239,7 +239,7 @@ def test_the_command_writes_words_of_each_kind(cursive, tmp_path):
     [
         ("--little --text t.txt", "one of them"),
         ("--little --quote_prob 1", "--quote-prob is about made-up words"),
-        ("--num_examples 0", "at least 1"),
+        ("--num_examples 0", "between 1 and"),
         ("-o a.csv", "a.csv"),
         ("--text no.txt", "no.txt"),
         ("--quote_prob 2", "quote_prob"),

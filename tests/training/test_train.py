@@ -28,7 +28,7 @@ from cursivetransformer.ink.points import shear
 from cursivetransformer.ink.tokenizers import tokenizer_of
 from cursivetransformer.model.checkpoint import load_checkpoint, load_model
 from cursivetransformer.model.lora import add_authors, in_hand
-from cursivetransformer.model.speed import fuse
+from cursivetransformer.model.speed import autocast, fuse
 from cursivetransformer.model.transformer import Transformer
 from cursivetransformer.training.runs import read_metrics
 from cursivetransformer.training.score import evaluate_words
@@ -186,10 +186,11 @@ def test_several_processes_learn_as_one(tmp_path):
     one = short_run(tmp_path / "one", **settings)
     two = launch(preset("debug", **settings, run_dir=str(tmp_path / "two")), 2)
     assert two.finished and [r["step"] for r in two.metrics] == [r["step"] for r in one.metrics]
-    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    # Half of a batch is rounded otherwise than the whole where matrices are multiplied in bfloat16.
+    assert losses(two) == pytest.approx(losses(one), rel=1e-3)
     assert {p.name for p in two.folder.iterdir()} == {p.name for p in one.folder.iterdir()}
     for a, b in zip(one.model.parameters(), two.model.parameters()):
-        torch.testing.assert_close(a, b, atol=2e-3, rtol=0)
+        torch.testing.assert_close(a, b, atol=1e-2, rtol=0)
     with pytest.raises(CursiveError, match="Process . of 2 failed.*already holds a run"):
         launch(preset("debug", **settings, run_dir=str(tmp_path / "two")), 2)
 
@@ -251,7 +252,9 @@ def test_a_model_is_fused_once_for_batches_of_all_shapes(tiny):
     for step in range(12):
         batch = batches(step)
         shapes |= {(batch[0].shape, batch[1].shape)}
-        fused(*batch)[1].backward()
+        with autocast(torch.device("cpu")):  # as in training
+            _, loss = fused(*batch)
+        loss.backward()
     assert len(graphs) == count <= 2  # the CTC loss, between them, is not compiled
     assert len(shapes) > 8 and len({c for _, c in shapes}) > 3  # rows, tokens and characters all differ
 
