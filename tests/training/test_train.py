@@ -189,8 +189,9 @@ def test_several_processes_learn_as_one(tmp_path):
     # Half of a batch is rounded otherwise than the whole where matrices are multiplied in bfloat16.
     assert losses(two) == pytest.approx(losses(one), rel=1e-3)
     assert {p.name for p in two.folder.iterdir()} == {p.name for p in one.folder.iterdir()}
-    for a, b in zip(one.model.parameters(), two.model.parameters()):
-        torch.testing.assert_close(a, b, atol=1e-2, rtol=0)
+    ours, theirs = (torch.nn.utils.parameters_to_vector(r.model.parameters()) for r in (one, two))
+    apart = ((ours - theirs).norm() / ours.norm()).item()
+    assert apart < 0.01, apart
     with pytest.raises(CursiveError, match="Process . of 2 failed.*already holds a run"):
         launch(preset("debug", **settings, run_dir=str(tmp_path / "two")), 2)
 
