@@ -19,6 +19,7 @@ __all__ = [
     "missing_characters",
     "check_knobs",
     "clone_config",
+    "check_all_weights_learn",
     "Clone",
     "begin_clone",
     "ReadingChoice",
@@ -35,6 +36,7 @@ __all__ = [
 import collections
 import dataclasses
 import json
+import os
 import time
 import warnings
 from datetime import date
@@ -224,6 +226,17 @@ def clone_config(
     return preset(**{**used_to, **DEFAULTS, **settings})
 
 
+# %% ../../nbs/training/09_clone.ipynb #9b8009df
+def check_all_weights_learn(config: Config, where: str | os.PathLike):
+    "Raise `CursiveError` for a model or a run of earlier versions, which cloned by LoRA: all else is held."
+    if config.added_authors:
+        names = ", ".join(config.added_authors)
+        raise CursiveError(
+            f"{where} holds hands that an earlier version added ({names}): it goes on writing them, and "
+            "learns no more; clone anew from the model that they were added to."
+        )
+
+
 # %% ../../nbs/training/09_clone.ipynb #4f51a8bf
 @dataclasses.dataclass
 class Clone:
@@ -358,6 +371,7 @@ def resume_clone(
     own = folder / "words.json"
     if own.exists():
         config = load_config(folder / "config.json")
+        check_all_weights_learn(config, folder)
         words = with_earlier(recorded_again(bank, author, config), earlier)
         if summary(load_bank(str(own)).words) == summary(words):
             return dataclasses.replace(config, **settings), words
@@ -386,6 +400,7 @@ def clone_hand(
         config, words = resume_clone(load_bank(bank).words, author, settings, earlier)
     else:
         model = load_checkpoint(checkpoint, "cpu")
+        check_all_weights_learn(model.config, checkpoint)
         if not model.authors:
             add_authors(model, ("the first hand",))  # of a model that does not say whose it writes
         config = clone_config(model, **settings)
@@ -400,16 +415,15 @@ def clone_hand(
 
 # %% ../../nbs/training/09_clone.ipynb #4fb364eb
 def learned_hand(
-    run: Run,
+    model: Transformer,  # that has learned it
+    start: Transformer,  # that it began as
     choice: ReadingChoice,
     words: list,  # of `Word`, all that there were
     figures: dict,  # to be kept with it
 ) -> Hand:
     "The hand that a run of cloning has learned."
-    start = load_checkpoint(run.folder / "start.safetensors", "cpu")
-    hand = hand_between(load_checkpoint(run.folder, "cpu"), start, choice.author)
     return dataclasses.replace(
-        hand,
+        hand_between(model, start, choice.author),
         reader=changed_tensors(choice.reader, load_reader()),
         reader_sha256=BUNDLED_SHA256,
         characters="".join(sorted(set("".join(w.text for w in words)))),
@@ -457,9 +471,10 @@ def finish_clone(
     found = choice.read(learned)
     misread = found.character_error
     figures = dict(words=len(words), misread=round(misread, 4))
+    hand = learned_hand(learned, start, choice, words, figures)
     clone = Clone(
         folder=run.folder,
-        hand=save_hand(learned_hand(run, choice, words, figures), run.folder),
+        hand=save_hand(hand, run.folder),
         author=choice.author,
         words=len(words),
         held_out=len(held_out),

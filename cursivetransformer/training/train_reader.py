@@ -18,6 +18,7 @@ __all__ = [
     "fewest_positions",
     "ctc_loss",
     "measure",
+    "fresh_state",
     "start_reader",
     "ReaderLog",
     "write_reader",
@@ -207,6 +208,13 @@ def measure(reader: Reader, inks: list, texts: list) -> tuple:  # (nats a charac
 
 
 # %% ../../nbs/training/05_train_reader.ipynb #d1dd3939
+def fresh_state(reader: Reader, config: Config) -> TrainingState:
+    "The state of a reader that begins to learn."
+    rate, decay = config.learning_rate, config.weight_decay
+    optimizer = torch.optim.AdamW(reader.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=decay)
+    return TrainingState(reader.train(), optimizer, Schedule(optimizer, config))
+
+
 def start_reader(config: Config, folder: Path) -> TrainingState:
     "What a reader's run begins with. Raises `CursiveError` as `state_to_resume` does."
     saved = state_to_resume(config, folder)
@@ -217,14 +225,12 @@ def start_reader(config: Config, folder: Path) -> TrainingState:
         torch.manual_seed(config.seed)
         reader = Reader(config.alphabet.replace(" ", ""), view=view).to(pick_device(config.device))
     reader.config = config  # a run's state says how it was started
-    optimizer = torch.optim.AdamW(
-        reader.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
-    )
+    state = fresh_state(reader, config)
     if saved is None:
-        return TrainingState(reader.train(), optimizer, Schedule(optimizer, config))
+        return state
     reader.load_state_dict(saved["model"])
-    schedule = resumed_schedule(optimizer, config, saved)
-    state = TrainingState(reader.train(), optimizer, schedule, saved["step"])
+    state.schedule = resumed_schedule(state.optimizer, config, saved)
+    state.step = saved["step"]
     state.pending = [torch.tensor(loss, device=reader.head.weight.device) for loss in saved["pending"]]
     state.run = saved.get("run") or state.run
     return state

@@ -14,11 +14,11 @@ from commands import Commands
 from conftest import CURSIVE
 from training_cases import PATIENCE, loss_by_step, losses, short_run, wait_until
 
-from cursivetransformer.config import Config, ConfigError, CursiveError
+from cursivetransformer.config import Config, ConfigError, CursiveError, preset, save_config
 from cursivetransformer.data.banks import load_bank, save_bank
 from cursivetransformer.ink.points import shear
-from cursivetransformer.model.checkpoint import edition_of, load_checkpoint, load_model
-from cursivetransformer.model.lora import in_hand
+from cursivetransformer.model.checkpoint import edition_of, load_checkpoint, load_model, save_model
+from cursivetransformer.model.lora import add_hand, in_hand
 from cursivetransformer.training import adapt, rehearse
 from cursivetransformer.training import clone as module
 from cursivetransformer.training.clone import (
@@ -291,3 +291,19 @@ def test_words_of_an_earlier_clone_are_learned_with_the_new_ones(base, tmp_path)
     assert more.words == 24 and len(load_bank(f"{more.folder}/words.json").words) == 24
     with pytest.raises(CursiveError, match="is no clone's folder"):
         clone_hand(second, "Lena", str(base), str(tmp_path), run_dir=str(tmp_path / "three"), **FAST)
+
+
+def test_what_an_earlier_version_cloned_learns_no_more(base, bank, tmp_path):
+    model = load_checkpoint(base, "cpu")
+    add_hand(model, "Tom")
+    old = save_model(model, tmp_path / "old.safetensors")
+    with pytest.raises(
+        CursiveError, match=r"old.safetensors holds hands that an earlier version added \(Tom\)"
+    ):
+        clone_hand(bank, "Lena", str(old), run_dir=str(tmp_path / "new"), **FAST)
+    assert not (tmp_path / "new").exists()
+    run = tmp_path / "run"
+    save_bank(leaning(40, "Lena"), run / "words.json")
+    save_config(preset(added_authors=("Lena",), run_dir=str(run)), run / "config.json")
+    with pytest.raises(CursiveError, match=r"run holds hands that an earlier version added \(Lena\)"):
+        clone_hand(bank, "Lena", run_dir=str(run), resume=True)
